@@ -1,0 +1,121 @@
+// Package api is the control socket: its types, its server and its client.
+// Everything that a shell, a test or an administrator can learn from or ask of
+// the appliance goes through here, as HTTP with JSON, over a unix socket or,
+// under a hypervisor that offers one, the virtio port "dipper.control".
+//
+// It knows nothing of how the answers come about: Server calls a Backend.
+package api
+
+import "time"
+
+// SocketPath is where the appliance listens.
+const SocketPath = "/run/dipper/api.sock"
+
+// ControlPort is the name of the virtio-serial port on which the appliance
+// answers as it does on the socket. Whoever can attach one owns the machine
+// already: it is the hypervisor.
+const ControlPort = "dipper.control"
+
+// State is how far the machine has come.
+type State string
+
+// The states of a machine.
+const (
+	Booting     State = "booting"     // no configuration yet, still looking
+	Maintenance State = "maintenance" // no configuration, or a broken one
+	Applying    State = "applying"
+	Serving     State = "serving"  // the kernel is as the configuration says
+	Degraded    State = "degraded" // as Serving, except for Problems
+	Stopping    State = "stopping"
+)
+
+// Status is what the machine is and how it is.
+type Status struct {
+	Hostname  string    `json:"hostname"`
+	Role      string    `json:"role,omitempty"`
+	State     State     `json:"state"`
+	Version   string    `json:"version"`
+	Source    string    `json:"source,omitempty"` // where the configuration came from
+	Problems  []string  `json:"problems,omitempty"`
+	Advice    []string  `json:"advice,omitempty"` // how to go on in maintenance
+	Addresses []string  `json:"addresses,omitempty"`
+	VIPs      []string  `json:"vips,omitempty"`
+	Since     time.Time `json:"since"`  // of State
+	Edits     int       `json:"edits"`  // kernel edits since this control plane started
+	PID       int       `json:"pid"`    // of the control plane
+	Uptime    Duration  `json:"uptime"` // of the machine
+}
+
+// Duration is a time.Duration that JSON shows as "1.5s".
+type Duration time.Duration
+
+// BootStep is one step between the start of the kernel and service.
+type BootStep struct {
+	Name    string   `json:"name"` // "config: fw_cfg opt/dipper/config"
+	At      Duration `json:"at"`   // since the kernel's start
+	Took    Duration `json:"took"`
+	Outcome string   `json:"outcome"`          // "found", "absent", "failed", "done"
+	Detail  string   `json:"detail,omitempty"` // the error, the URL, the count
+}
+
+// Service is a virtual service with its statistics.
+type Service struct {
+	Name        string       `json:"name,omitempty"` // of the configuration; "" for a foreign one
+	Protocol    string       `json:"protocol"`
+	Listen      string       `json:"listen"`
+	Scheduler   string       `json:"scheduler"`
+	RealServers []RealServer `json:"real-servers"`
+	Statistics  Statistics   `json:"statistics"`
+}
+
+// RealServer is one real server of a Service with its statistics.
+type RealServer struct {
+	Address             string     `json:"address"` // with port
+	Forward             string     `json:"forward"`
+	Weight              uint32     `json:"weight"`
+	ActiveConnections   uint32     `json:"active-connections"`
+	InactiveConnections uint32     `json:"inactive-connections"`
+	Statistics          Statistics `json:"statistics"`
+}
+
+// Statistics are the kernel's 64-bit counters.
+type Statistics struct {
+	Connections uint64 `json:"connections"`
+	InPackets   uint64 `json:"in-packets"`
+	OutPackets  uint64 `json:"out-packets"`
+	InBytes     uint64 `json:"in-bytes"`
+	OutBytes    uint64 `json:"out-bytes"`
+}
+
+// Applied is what became of a configuration.
+type Applied struct {
+	Plan   []string `json:"plan"`             // as ip, sysctl and ipvsadm commands, in order
+	Failed []string `json:"failed,omitempty"` // what the kernel refused, and why
+}
+
+// Command is a program of the image to run for an administrator.
+type Command struct {
+	Argv []string `json:"argv"`
+}
+
+// CommandResult is what a Command did. Output is cut at 1 MiB.
+type CommandResult struct {
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
+	Exit   int    `json:"exit"`
+}
+
+// Power is a way to end.
+type Power string
+
+// The ways to end.
+const (
+	Reboot   Power = "reboot"
+	PowerOff Power = "poweroff"
+)
+
+// Error is how the server says no.
+type Error struct {
+	Message string   `json:"error"`
+	Details []string `json:"details,omitempty"` // for a configuration: one per mistake
+}

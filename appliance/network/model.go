@@ -1,0 +1,91 @@
+// Package network owns the machine's connection to its networks: links,
+// addresses, routes, sysctls, tunnels, announcements and DHCP leases. It reads
+// the kernel, plans the smallest set of in-place edits to a desired State and
+// applies them. It is the only importer of netlink and DHCP libraries, and
+// knows nothing of configurations, roles or IPVS.
+package network
+
+import (
+	"net/netip"
+	"time"
+)
+
+// State is what the machine's network should be, or is. It holds no order of
+// application: the plan makes that.
+type State struct {
+	Sysctls   []Sysctl
+	Links     []Link
+	Addresses []Address
+	Routes    []Route
+	FOU       []FOU
+	MSSClamps []MSSClamp
+}
+
+// Sysctl is one kernel setting by its path below /proc/sys, with slashes:
+// "net/ipv4/conf/eth0/arp_ignore". An absent path is an error unless Optional.
+type Sysctl struct {
+	Path     string
+	Value    string // as read back, white space folded to single spaces
+	Optional bool
+}
+
+// LinkKind is what a link is.
+type LinkKind string
+
+// The kinds of links that a State can hold.
+const (
+	Physical LinkKind = "physical" // exists; found by name, MAC or driver
+	VLAN     LinkKind = "vlan"     // made
+	Bond     LinkKind = "bond"     // made
+	Fallback LinkKind = "fallback" // lo, tunl0, ip6tnl0, gre0, ip6gre0: exists in every kernel of ours
+)
+
+// Link is a network interface that should exist and be up.
+type Link struct {
+	Name        string
+	Kind        LinkKind
+	MatchMAC    string // Physical: find by MAC and rename
+	MatchDriver string // Physical: find by driver and rename
+	MTU         int    // 0: leave
+	Parent      string // VLAN
+	VLANID      int    // VLAN
+	BondMode    string // Bond
+	BondMembers []string
+	BondMIIMon  time.Duration
+}
+
+// Address is an IP address on a link.
+type Address struct {
+	Link   string
+	Prefix netip.Prefix
+	// VIP marks a virtual IP: applied after everything else, withdrawn first,
+	// never a source address of the machine's own traffic if avoidable, and
+	// without duplicate address detection, because it moves between machines.
+	VIP bool
+	// Announce sends gratuitous ARP or an unsolicited neighbour advertisement
+	// when the address was added (directors; never real servers).
+	Announce bool
+	// ValidFor and PreferredFor are a lease's lifetimes; 0: for ever.
+	ValidFor, PreferredFor time.Duration
+}
+
+// Route is a unicast route in the main table.
+type Route struct {
+	To     netip.Prefix
+	Via    netip.Addr // zero: on-link
+	Link   string     // "": the kernel finds it through Via
+	Metric int
+}
+
+// FOU is a receive port for foo-over-UDP (GUE) decapsulation.
+type FOU struct {
+	Port uint16
+	IPv6 bool
+}
+
+// MSSClamp lowers the MSS option of TCP SYN packets that leave with source
+// address Source to at most MSS, so that what comes back through a tunnel fits.
+type MSSClamp struct {
+	Source netip.Addr
+	MSS    uint16
+}
