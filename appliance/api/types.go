@@ -6,7 +6,11 @@
 // It knows nothing of how the answers come about: Server calls a Backend.
 package api
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // SocketPath is where the appliance listens.
 const SocketPath = "/run/dipper/api.sock"
@@ -118,4 +122,27 @@ const (
 type Error struct {
 	Message string   `json:"error"`
 	Details []string `json:"details,omitempty"` // for a configuration: one per mistake
+}
+
+// Error makes *Error an error.
+func (e *Error) Error() string {
+	if len(e.Details) == 0 {
+		return e.Message
+	}
+	return e.Message + ": " + strings.Join(e.Details, "; ")
+}
+
+// MarshalText renders a Duration as time.Duration does, to the millisecond.
+func (d Duration) MarshalText() ([]byte, error) {
+	return []byte(time.Duration(d).Round(time.Millisecond).String()), nil
+}
+
+// UnmarshalText parses what MarshalText renders.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("duration: %w", err)
+	}
+	*d = Duration(v)
+	return nil
 }
