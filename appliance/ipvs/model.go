@@ -1,10 +1,17 @@
 // Package ipvs owns the kernel's IPVS table: its model, reading it, planning
 // the smallest set of in-place edits from an observed to a desired table, and
-// applying that plan. It is the only importer of moby/ipvs and speaks IPVS
-// generic netlink; it knows nothing of configurations or roles.
+// applying that plan. It is the only package that speaks IPVS generic netlink;
+// it knows nothing of configurations or roles.
+//
+// The codec (attributes to model and back), the plan and the texts are pure;
+// Kernel is the edge, and Fake stands in for it in tests.
 package ipvs
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
 
 // Table is an IPVS table: virtual services in canonical order.
 type Table struct {
@@ -14,35 +21,70 @@ type Table struct {
 // Protocol is an IP protocol number that IPVS balances.
 type Protocol uint8
 
-// The protocols of virtual services (RFC 5237 numbers).
+// The protocols of virtual services (IANA protocol numbers). AH and ESP are
+// balanced only through firewall marks or port 0.
 const (
 	TCP  Protocol = 6
 	UDP  Protocol = 17
+	ESP  Protocol = 50
+	AH   Protocol = 51
 	SCTP Protocol = 132
 )
 
-// Key identifies a virtual service to the kernel.
+// Key identifies a virtual service to the kernel: by protocol, address and
+// port, or by a firewall mark. With a mark, Protocol and Port are zero and
+// Address is the unspecified address of the family ("0.0.0.0" or "::"), since
+// the kernel holds marks of IPv4 and of IPv6 apart.
 type Key struct {
 	Protocol Protocol
 	Address  netip.Addr
 	Port     uint16
+	FWMark   uint32
 }
+
+// Flags are the properties of a virtual service that the kernel keeps as bits
+// (uapi/linux/ip_vs.h, IP_VS_SVC_F_*). The bit HASHED is the kernel's own and
+// never appears here.
+type Flags uint32
+
+// The flags of a virtual service. What the three scheduler flags mean, the
+// scheduler decides: sh and mh call them fallback and port.
+const (
+	Persistent     Flags = 0x01
+	OnePacket      Flags = 0x04
+	SchedulerFlag1 Flags = 0x08 // sh-fallback, mh-fallback
+	SchedulerFlag2 Flags = 0x10 // sh-port, mh-port
+	SchedulerFlag3 Flags = 0x20
+
+	flagHashed Flags = 0x02 // kernel-owned: "is in the hash table"
+)
 
 // Service is one virtual service and its real servers, in canonical order.
 type Service struct {
 	Key
-	Scheduler   string
+	Scheduler string // kernel's name; "none" for a service that never schedules
+	Flags     Flags
+
+	// Persistence: zero unless Flags has Persistent. Timeout is in seconds.
+	// Netmask says which part of a client's address counts: for IPv4 a mask in
+	// host order (0xffffff00), for IPv6 a prefix length from 1 to 128.
+	Timeout uint32
+	Netmask uint32
+	Engine  string // persistence engine: "sip" or ""
+
 	RealServers []RealServer
 }
 
 // Forward is a forwarding method (uapi/linux/ip_vs.h, IP_VS_CONN_F_FWD_MASK).
 type Forward uint32
 
-// The forwarding methods that a real server can have.
+// The forwarding methods that a real server can have. Local is read from old
+// kernels only; a desired table never holds it.
 const (
-	NAT Forward = 0 // IP_VS_CONN_F_MASQ
-	TUN Forward = 2 // IP_VS_CONN_F_TUNNEL
-	DR  Forward = 3 // IP_VS_CONN_F_DROUTE
+	NAT   Forward = 0 // IP_VS_CONN_F_MASQ
+	Local Forward = 1 // IP_VS_CONN_F_LOCALNODE
+	TUN   Forward = 2 // IP_VS_CONN_F_TUNNEL
+	DR    Forward = 3 // IP_VS_CONN_F_DROUTE
 )
 
 // TunnelType is the encapsulation of forwarding method TUN.
@@ -57,9 +99,16 @@ const (
 
 // Tunnel is how forwarding method TUN encapsulates; zero for the others.
 type Tunnel struct {
-	Type     TunnelType
-	Port     uint16 // GUE: UDP destination port
-	Checksum bool   // GUE and GRE
+	Type           TunnelType
+	Port           uint16 // GUE: UDP destination port
+	Checksum       bool   // GUE and GRE
+	RemoteChecksum bool   // GUE: remote checksum offload
+}
+
+// Target identifies a real server within its service.
+type Target struct {
+	Address netip.Addr
+	Port    uint16
 }
 
 // RealServer is one destination of a Service.
@@ -68,7 +117,52 @@ type RealServer struct {
 	Port           uint16
 	Forward        Forward
 	Tunnel         Tunnel
-	Weight         uint32 // 0 to 2147483647
+	Weight         uint32 // 0 to 2147483647; 0 takes no new connections
 	UpperThreshold uint32 // connections; 0: none
 	LowerThreshold uint32
+}
+
+// Target returns what identifies r within its service.
+func (r RealServer) Target() Target { return Target{r.Address, r.Port} }
+
+// Canonical returns t in canonical order, sharing nothing with t: services by
+// family, protocol, address and port, those with a firewall mark last, and
+// real servers by address and port. Real servers are inserted in this order,
+// so that every director that loads the same table builds the same mh table.
+func (t Table) Canonical() Table {
+	services := slices.Clone(t.Services)
+	for i := range services {
+		services[i].RealServers = slices.SortedFunc(
+			slices.Values(services[i].RealServers),
+			func(a, b RealServer) int { return a.Target().compare(b.Target()) })
+	}
+	slices.SortFunc(services, func(a, b Service) int { return a.Key.compare(b.Key) })
+	return Table{Services: services}
+}
+
+// compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
+func (k Key) compare(other Key) int {
+	return cmp.Or(
+		cmp.Compare(min(k.FWMark, 1), min(other.FWMark, 1)), // marks last
+		cmp.Compare(k.Address.BitLen(), other.Address.BitLen()),
+		cmp.Compare(k.Protocol, other.Protocol),
+		k.Address.Compare(other.Address),
+		cmp.Compare(k.Port, other.Port),
+		cmp.Compare(k.FWMark, other.FWMark),
+	)
+}
+
+func (t Target) compare(other Target) int {
+	return cmp.Or(t.Address.Compare(other.Address), cmp.Compare(t.Port, other.Port))
+}
+
+// sameProperties tells whether a and b differ in nothing that an edit of the
+// service itself could change: real servers do not count.
+func (s Service) sameProperties(other Service) bool {
+	return s.Key == other.Key &&
+		s.Scheduler == other.Scheduler &&
+		s.Flags == other.Flags &&
+		s.Timeout == other.Timeout &&
+		s.Netmask == other.Netmask &&
+		s.Engine == other.Engine
 }

@@ -1,0 +1,49 @@
+package ipvs
+
+// Counters are the kernel's 64-bit counters since an entry was made or zeroed,
+// and its estimates of the present rates: per second, a mean over about eight
+// seconds, renewed every two.
+type Counters struct {
+	Connections uint64
+	InPackets   uint64
+	OutPackets  uint64
+	InBytes     uint64
+	OutBytes    uint64
+
+	ConnectionRate uint64
+	InPacketRate   uint64
+	OutPacketRate  uint64
+	InByteRate     uint64
+	OutByteRate    uint64
+}
+
+// ServiceStatistics is a virtual service as the kernel holds it, with what it
+// counted. Service.RealServers is nil: they are in RealServers.
+type ServiceStatistics struct {
+	Service
+	Counters    Counters
+	RealServers []RealServerStatistics
+}
+
+// RealServerStatistics is a real server as the kernel holds it, with what it
+// counted.
+type RealServerStatistics struct {
+	RealServer
+	Counters              Counters
+	ActiveConnections     uint32
+	InactiveConnections   uint32
+	PersistentConnections uint32 // persistence templates
+}
+
+// table drops what was counted.
+func table(statistics []ServiceStatistics) Table {
+	var t Table
+	for _, s := range statistics {
+		service := s.Service
+		for _, r := range s.RealServers {
+			service.RealServers = append(service.RealServers, r.RealServer)
+		}
+		t.Services = append(t.Services, service)
+	}
+	return t.Canonical()
+}

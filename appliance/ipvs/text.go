@@ -1,0 +1,170 @@
+package ipvs
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// String returns the ipvsadm command that does what o does.
+func (o Op) String() string {
+	switch o.Kind {
+	case AddService:
+		return "ipvsadm -A " + o.Service.options()
+	case EditService:
+		return "ipvsadm -E " + o.Service.options()
+	case DeleteService:
+		return "ipvsadm -D " + o.Service.Key.String()
+	case AddRealServer:
+		return "ipvsadm -a " + o.Service.Key.String() + " " + o.RealServer.options()
+	case EditRealServer:
+		return "ipvsadm -e " + o.Service.Key.String() + " " + o.RealServer.options()
+	case DeleteRealServer:
+		return "ipvsadm -d " + o.Service.Key.String() + " -r " + o.RealServer.Target().String()
+	}
+	panic(fmt.Sprintf("BUG: ipvs: operation of kind %d", o.Kind))
+}
+
+// String returns t as "ipvsadm -Sn" prints a table, in t's order, and with the
+// thresholds that ipvsadm leaves out.
+func (t Table) String() string {
+	var b strings.Builder
+	for _, s := range t.Services {
+		fmt.Fprintf(&b, "-A %s\n", s.options())
+		for _, r := range s.RealServers {
+			fmt.Fprintf(&b, "-a %s %s\n", s.Key, r.options())
+		}
+	}
+	return b.String()
+}
+
+// String returns k as ipvsadm's option for it: "-t 192.168.4.15:80", "-f 7 -6".
+func (k Key) String() string {
+	if k.FWMark != 0 {
+		option := "-f " + strconv.FormatUint(uint64(k.FWMark), 10)
+		if k.Address.Is6() {
+			option += " -6"
+		}
+		return option
+	}
+	return k.Protocol.option() + " " + netip.AddrPortFrom(k.Address, k.Port).String()
+}
+
+// option is ipvsadm's name for a service of this protocol.
+func (p Protocol) option() string {
+	switch p {
+	case TCP:
+		return "-t"
+	case UDP:
+		return "-u"
+	case SCTP:
+		return "--sctp-service"
+	}
+	// ipvsadm has no option for others; the kernel may hold one all the same.
+	return fmt.Sprintf("--protocol-%d", p)
+}
+
+// String returns t as ipvsadm takes it after -r: "192.168.4.100:80".
+func (t Target) String() string {
+	return net.JoinHostPort(t.Address.String(), strconv.Itoa(int(t.Port)))
+}
+
+func (s Service) options() string {
+	words := []string{s.Key.String(), "-s", s.Scheduler}
+	if s.Flags&Persistent != 0 {
+		words = append(words, "-p", strconv.FormatUint(uint64(s.Timeout), 10))
+		if mask := s.mask(); mask != "" {
+			words = append(words, "-M", mask)
+		}
+	}
+	if s.Engine != "" {
+		words = append(words, "--pe", s.Engine)
+	}
+	if s.Flags&OnePacket != 0 {
+		words = append(words, "-o")
+	}
+	if names := s.schedulerFlags(); len(names) > 0 {
+		words = append(words, "-b", strings.Join(names, ","))
+	}
+	return strings.Join(words, " ")
+}
+
+// mask is the granularity of persistence, "" for that of single addresses.
+func (s Service) mask() string {
+	if s.Address.Is6() {
+		if s.Netmask == 128 {
+			return ""
+		}
+		return strconv.FormatUint(uint64(s.Netmask), 10)
+	}
+	if s.Netmask == 0xffffffff {
+		return ""
+	}
+	m := s.Netmask
+	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
+}
+
+func (s Service) schedulerFlags() []string {
+	names := [3]string{"flag-1", "flag-2", "flag-3"}
+	if s.Scheduler == "sh" || s.Scheduler == "mh" {
+		names[0], names[1] = s.Scheduler+"-fallback", s.Scheduler+"-port"
+	}
+	var set []string
+	for i, flag := range [3]Flags{SchedulerFlag1, SchedulerFlag2, SchedulerFlag3} {
+		if s.Flags&flag != 0 {
+			set = append(set, names[i])
+		}
+	}
+	return set
+}
+
+func (r RealServer) options() string {
+	words := []string{"-r", r.Target().String(), r.Forward.option(), "-w", strconv.FormatUint(uint64(r.Weight), 10)}
+	words = append(words, r.Tunnel.options()...)
+	if r.UpperThreshold != 0 {
+		words = append(words, "-x", strconv.FormatUint(uint64(r.UpperThreshold), 10))
+	}
+	if r.LowerThreshold != 0 {
+		words = append(words, "-y", strconv.FormatUint(uint64(r.LowerThreshold), 10))
+	}
+	return strings.Join(words, " ")
+}
+
+// option is ipvsadm's option for a forwarding method. ipvsadm cannot ask for
+// Local, which the kernel found out by itself: it was asked for as DR.
+func (f Forward) option() string {
+	switch f {
+	case NAT:
+		return "-m"
+	case TUN:
+		return "-i"
+	default:
+		return "-g"
+	}
+}
+
+// options are ipvsadm's, none for plain IPIP.
+func (t Tunnel) options() []string {
+	var words []string
+	switch t.Type {
+	case IPIP:
+		return nil
+	case GUE:
+		words = []string{"--tun-type", "gue", "--tun-port", strconv.Itoa(int(t.Port))}
+	case GRE:
+		words = []string{"--tun-type", "gre"}
+	default:
+		words = []string{"--tun-type", strconv.Itoa(int(t.Type))}
+	}
+	switch {
+	case t.RemoteChecksum:
+		words = append(words, "--tun-remcsum")
+	case t.Checksum:
+		words = append(words, "--tun-csum")
+	default:
+		words = append(words, "--tun-nocsum")
+	}
+	return words
+}
