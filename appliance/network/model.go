@@ -11,8 +11,10 @@ import (
 )
 
 // State is what the machine's network should be, or is. It holds no order of
-// application: the plan makes that.
+// application: the plan makes that. Fields marked "observed" are filled in by
+// Observe and ignored in a desired State.
 type State struct {
+	At        time.Time // observed: when
 	Sysctls   []Sysctl
 	Links     []Link
 	Addresses []Address
@@ -52,6 +54,13 @@ type Link struct {
 	BondMode    string // Bond
 	BondMembers []string
 	BondMIIMon  time.Duration
+
+	Index        int    // observed: the kernel's number
+	MAC          string // observed: hardware address, lower case
+	PermanentMAC string // observed: as burnt in, when the driver knows it; a bond changes only MAC
+	Driver       string // observed, when a desired link is found by driver
+	Up           bool   // observed: administratively; a desired link is always up
+	Ours         bool   // observed: made by this package (VLAN, Bond), and removed by it
 }
 
 // Address is an IP address on a link.
@@ -65,16 +74,22 @@ type Address struct {
 	// Announce sends gratuitous ARP or an unsolicited neighbour advertisement
 	// when the address was added (directors; never real servers).
 	Announce bool
-	// ValidFor and PreferredFor are a lease's lifetimes; 0: for ever.
-	ValidFor, PreferredFor time.Duration
+	// ValidUntil is the end of a lease; zero: for ever. It must come from
+	// time.Now, whose monotonic reading survives a clock that is set later.
+	ValidUntil time.Time
+
+	Duplicate bool // observed: another machine on the link has it (IPv6 only)
 }
 
 // Route is a unicast route in the main table.
 type Route struct {
 	To     netip.Prefix
 	Via    netip.Addr // zero: on-link
-	Link   string     // "": the kernel finds it through Via
-	Metric int
+	Link   string     // "": the link with an address whose prefix holds Via
+	Metric int        // lower wins; 0: the kernel's default (IPv6: 1024)
+	// Source is the preferred source address (IPv4). Zero: the first address
+	// of the link that is no VIP, one that shares a prefix with Via if any.
+	Source netip.Addr
 }
 
 // FOU is a receive port for foo-over-UDP (GUE) decapsulation.
