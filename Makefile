@@ -1,0 +1,48 @@
+# Dipper: the table of contents. `make help` lists what there is.
+ARCH     ?= amd64
+BUILD    := build/$(ARCH)
+SCENARIO ?= s2-dr
+export GOFLAGS ?= -buildvcs=false
+
+# Debian packages by what needs them.
+KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
+LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
+TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage
+
+.DEFAULT_GOAL := help
+.PHONY: help deps demo test lint image kernel lab bench fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+deps: ## install the Debian packages that building and testing need
+	./deps.sh $(KERNEL_PACKAGES) $(LAB_PACKAGES) $(TEST_PACKAGES)
+
+kernel: deps ## build/amd64/vmlinuz, from the cache if nothing changed
+	go run ./kernel-config -arch $(ARCH) -o $(BUILD)/vmlinuz
+
+image: deps ## kernel, initramfs and manifest in build/amd64
+	go run ./image -arch $(ARCH) -o $(BUILD)
+
+demo: image ## boot the NAT, DR and TUN clusters, send HTTP through the VIPs, print what went where
+	go run ./qemu demo
+
+lab: image ## a cluster that stays up: make lab SCENARIO=s2-dr
+	go run ./qemu lab $(SCENARIO)
+
+test: image ## everything: unit, race, namespaces, QEMU scenarios
+	go vet ./...
+	go test -race -short ./...
+	DIPPER_LAB=require DIPPER_BUILD=$(CURDIR)/$(BUILD) go test -timeout 55m -p 1 ./...
+
+lint: deps ## gofmt, vet, staticcheck, shellcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	shellcheck $$(git ls-files '*.sh') .ci/run
+
+bench: image ## the figures of docs/performance.md, and build/bench.json
+	go run ./qemu bench -o build/bench.json
+
+clean: ## remove build/ (the caches stay)
+	rm -rf build

@@ -1,0 +1,227 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dipper/appliance/api"
+	"dipper/appliance/config"
+	"dipper/appliance/network"
+)
+
+// ErrNoConfig is what Acquire answers when no source has a configuration.
+var ErrNoConfig = errors.New("no boot config found")
+
+// BootConfig is a configuration's bytes and where they came from.
+type BootConfig struct {
+	Source string
+	YAML   []byte
+}
+
+// Helper is what finding a boot config takes from the control plane.
+type Helper struct {
+	// Step logs a step and how long it took.
+	Step func(api.BootStep, time.Duration)
+	// Connect asks for an address on every link and answers the first lease.
+	Connect func(ctx context.Context) (network.Lease, error)
+}
+
+// Options are what a control plane is made of.
+type Options struct {
+	Version    string
+	RunDir     string // /run/dipper: lives as long as the machine runs
+	Supervisor Supervisor
+	Network    NetworkKernel
+	OpenTable  func() (TableKernel, error) // called when the role first wants a table
+	Responders Responders
+	// Foreign tells of changes in the kernel's network, our own included.
+	Foreign <-chan struct{}
+	// DHCP runs a client on a link until ctx ends.
+	DHCP func(ctx context.Context, link string, got func(network.Lease), lost func(link string))
+	// Acquire finds the boot config. It answers an error that wraps
+	// ErrNoConfig when there is none.
+	Acquire func(ctx context.Context, h Helper) (BootConfig, error)
+	// Hostname sets the machine's name.
+	Hostname func(string) error
+	Log      *slog.Logger
+}
+
+// Run is the control plane: it returns when ctx ends, or, with the VIPs
+// withdrawn, when PID 1 asks for that.
+func Run(ctx context.Context, o Options) error {
+	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
+	r := &reconciler{
+		network:    o.Network,
+		openTable:  o.OpenTable,
+		responders: o.Responders,
+		supervisor: o.Supervisor,
+		board:      board,
+		log:        o.Log,
+		hostname:   o.Hostname,
+		foreign:    o.Foreign,
+		ask:        make(chan func(context.Context)),
+		leased:     make(chan network.Lease, 1),
+		in:         intent{leases: make(map[string]network.Lease)},
+	}
+	dhcp := newLeases(func(ctx context.Context, link string) {
+		o.DHCP(ctx, link,
+			func(l network.Lease) { r.gotLease(ctx, l) },
+			func(link string) { r.lostLease(ctx, link) })
+	})
+	r.leases = dhcp
+	b := &backend{
+		board:      board,
+		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json")},
+		running:    running{dir: o.RunDir},
+		reconciler: r,
+		supervisor: o.Supervisor,
+		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer dhcp.wait()
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	serve(ctx, g, b, o)
+	g.Go(func() error {
+		defer stop() // withdrawn: the rest has nothing left to do
+		return r.run(ctx)
+	})
+	g.Go(func() error {
+		b.start(ctx, o)
+		return nil
+	})
+	return g.Wait()
+}
+
+// serve opens the control socket, and the hypervisor's port if there is one.
+func serve(ctx context.Context, g *errgroup.Group, b *backend, o Options) {
+	listen := func(open func() (net.Listener, error)) {
+		l, err := open()
+		if errors.Is(err, api.ErrNoPort) {
+			return
+		}
+		if err != nil {
+			// The data plane does not need the socket: go on without it.
+			o.Log.Error("control socket", "error", err)
+			return
+		}
+		g.Go(func() error { return api.Serve(ctx, l, b) })
+	}
+	listen(func() (net.Listener, error) { return listenSocket(filepath.Join(o.RunDir, "api.sock")) })
+	listen(func() (net.Listener, error) { return api.ListenPort(api.ControlPort) })
+}
+
+// listenSocket takes the socket over from a control plane that was killed.
+func listenSocket(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// start finds the configuration and puts it into force, or goes into
+// maintenance.
+func (b *backend) start(ctx context.Context, o Options) {
+	boot, err := b.find(ctx, o)
+	if ctx.Err() != nil {
+		return // the machine ends
+	}
+	if err != nil {
+		b.maintain(ctx, o, err)
+		return
+	}
+	b.board.update(func(s *api.Status) { s.Source = boot.Source })
+	cfg, err := config.Parse(boot.Source, boot.YAML)
+	if err != nil {
+		b.maintain(ctx, o, fmt.Errorf("the configuration from %s has mistakes: %w", boot.Source, refusal(err)))
+		return
+	}
+	b.adopt(ctx, o, boot, cfg)
+}
+
+// find answers the running configuration after a restart of the control
+// plane, and the boot config at the machine's start.
+func (b *backend) find(ctx context.Context, o Options) (BootConfig, error) {
+	source, yaml, found, err := b.running.load()
+	if err != nil {
+		o.Log.Error("looking for the running configuration", "error", err)
+	}
+	if found {
+		return BootConfig{Source: source, YAML: yaml}, nil
+	}
+	return o.Acquire(ctx, Helper{Step: b.step(o), Connect: b.reconciler.connect})
+}
+
+// step logs a boot step.
+func (b *backend) step(o Options) func(api.BootStep, time.Duration) {
+	return func(s api.BootStep, took time.Duration) {
+		o.Log.Info("boot: "+s.Name, "outcome", s.Outcome, "detail", s.Detail, "took", took.Round(time.Microsecond))
+		if err := b.boot.add(s, took); err != nil {
+			o.Log.Error("boot step not recorded", "error", err)
+		}
+	}
+}
+
+// adopt puts the first configuration into force. What the kernel refuses is
+// left to the reconciler, which tries again; the rest serves.
+func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
+	b.board.update(func(s *api.Status) { s.State = api.Applying })
+	began := sinceKernelStart()
+	edits, err := submit(ctx, b.reconciler, func(ctx context.Context) ([]string, error) {
+		return b.reconciler.adopt(ctx, cfg)
+	})
+	step := api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", len(edits))}
+	if err != nil {
+		step.Outcome, step.Detail = "failed", err.Error()
+	}
+	b.step(o)(step, sinceKernelStart()-began)
+	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
+		cfg.Role, b.board.await(ctx, -1).State, sinceKernelStart().Round(time.Millisecond), boot.Source))
+	if err := b.running.save(boot.Source, boot.YAML); err != nil {
+		o.Log.Error("a restart of the control plane will look for the boot config again", "error", err)
+	}
+}
+
+// maintain tells what is wrong and how to go on, and makes the machine
+// reachable: an address on every link that has a DHCP server.
+func (b *backend) maintain(ctx context.Context, o Options, why error) {
+	o.Log.Error("maintenance: no usable configuration", "error", why)
+	b.board.update(func(s *api.Status) {
+		s.State = api.Maintenance
+		s.Problems = lines(why)
+		s.Advice = maintenanceAdvice(why)
+	})
+	if err := b.reconciler.seek(ctx); err != nil && ctx.Err() == nil {
+		o.Log.Error("maintenance: no network", "error", err)
+	}
+}
+
+// maintenanceAdvice says how to get out of maintenance.
+func maintenanceAdvice(why error) []string {
+	if errors.Is(why, ErrNoConfig) {
+		return []string{
+			"give the machine a boot config: SMBIOS string, fw_cfg, a volume labelled DIPPER,",
+			"a second initrd, dipper.config=URL on the kernel command line, or DHCP option 224",
+			"then reboot; or put a configuration through the control socket (PUT /v1/config)",
+		}
+	}
+	return []string{
+		"mend the configuration where it comes from and reboot;",
+		"or put a mended one through the control socket (PUT /v1/config)",
+	}
+}

@@ -1,0 +1,81 @@
+package appliance
+
+import (
+	"cmp"
+	"slices"
+
+	"dipper/appliance/config"
+	"dipper/appliance/director"
+	"dipper/appliance/ipvs"
+	"dipper/appliance/network"
+	"dipper/appliance/realserver"
+	"dipper/appliance/uplink"
+)
+
+// intent is all that the desired state is made of.
+type intent struct {
+	config  *config.Config // nil: none yet, or maintenance
+	seeking bool           // without a configuration: ask for addresses
+	leases  map[string]network.Lease
+	links   []string // physical links, for seeking
+}
+
+// desired is what the kernel and the responder should be.
+type desired struct {
+	network    network.State
+	table      *ipvs.Table // nil: the role has none, and the kernel's is left alone
+	responders []config.Responder
+}
+
+// desire computes the desired state; it is pure.
+func desire(in intent) desired {
+	if in.config == nil {
+		return desired{network: uplink.State(maintenanceNetwork(in.links), in.leaseList())}
+	}
+	switch in.config.Role {
+	case config.RoleDirector:
+		net, table := director.Desired(in.config, in.leaseList())
+		return desired{network: net, table: &table}
+	default:
+		return desired{
+			network:    realserver.Desired(in.config, in.leaseList()),
+			responders: in.config.Serve,
+		}
+	}
+}
+
+// maintenanceNetwork asks for an address on every physical link.
+func maintenanceNetwork(links []string) config.Network {
+	var n config.Network
+	for _, name := range links {
+		n.Interfaces = append(n.Interfaces, config.Interface{Name: name, DHCP: true})
+	}
+	return n
+}
+
+// dhcpLinks names the links that want a lease.
+func (in intent) dhcpLinks() []string {
+	n := maintenanceNetwork(in.links)
+	if in.config != nil {
+		n = in.config.Network
+	}
+	var names []string
+	for _, i := range n.Interfaces {
+		if i.DHCP {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// leaseList gives the leases of the links that still want one, by link name.
+func (in intent) leaseList() []network.Lease {
+	var list []network.Lease
+	for _, link := range in.dhcpLinks() {
+		if l, ok := in.leases[link]; ok {
+			list = append(list, l)
+		}
+	}
+	slices.SortFunc(list, func(a, b network.Lease) int { return cmp.Compare(a.Link, b.Link) })
+	return list
+}
