@@ -3,6 +3,8 @@ ARCH     ?= amd64
 BUILD    := build/$(ARCH)
 SCENARIO ?= s2-dr
 export GOFLAGS ?= -buildvcs=false
+# Where toolchain.sh puts a Go on machines that have none that is new enough.
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dipper/go/bin:$(PATH)
 
 # Debian packages by what needs them.
 KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
@@ -16,6 +18,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 deps: ## install the Debian packages that building and testing need
+	./toolchain.sh
 	./deps.sh $(KERNEL_PACKAGES) $(LAB_PACKAGES) $(TEST_PACKAGES)
 
 kernel: deps ## build/amd64/vmlinuz, from the cache if nothing changed
