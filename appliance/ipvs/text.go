@@ -168,3 +168,43 @@ func (t Tunnel) options() []string {
 	}
 	return words
 }
+
+// String returns p's name: "tcp".
+func (p Protocol) String() string {
+	for _, known := range protocolNames {
+		if known.protocol == p {
+			return known.name
+		}
+	}
+	return strconv.Itoa(int(p))
+}
+
+// ProtocolByName returns the protocol of a name, "tcp", and 0 for an unknown.
+func ProtocolByName(name string) Protocol {
+	for _, known := range protocolNames {
+		if known.name == name {
+			return known.protocol
+		}
+	}
+	return 0
+}
+
+var protocolNames = [...]struct {
+	protocol Protocol
+	name     string
+}{{TCP, "tcp"}, {UDP, "udp"}, {SCTP, "sctp"}, {ESP, "esp"}, {AH, "ah"}}
+
+// String returns f's name: "nat", "dr", "tun".
+func (f Forward) String() string {
+	switch f {
+	case NAT:
+		return "nat"
+	case Local:
+		return "local"
+	case TUN:
+		return "tun"
+	case DR:
+		return "dr"
+	}
+	return strconv.Itoa(int(f))
+}

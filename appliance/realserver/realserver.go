@@ -1,0 +1,150 @@
+// Package realserver owns what a real server is: from its configuration and
+// leases, the network state by which it serves the VIPs without announcing
+// them. It is pure; it reads nothing, applies nothing, and knows nothing of
+// the director's table. Its subpackage responder serves the requests.
+package realserver
+
+import (
+	"net/netip"
+	"slices"
+
+	"dipper/appliance/config"
+	"dipper/appliance/network"
+	"dipper/appliance/uplink"
+)
+
+// Desired returns what the kernel of the real server that cfg describes should
+// be: its connection to the networks, the VIPs on links that answer for no
+// address, and what keeps the machine from announcing them.
+//
+// A VIP for direct routing is on the loopback link, one for tunnelling on the
+// device that decapsulates it. IPv4 needs arp_ignore and arp_announce, because
+// Linux answers ARP on any link for any of its addresses; they are sysctls and
+// so come before the address. IPv6 needs nothing: the kernel answers a
+// neighbour solicitation only for addresses of the link that it came in by
+// (net/ipv6/ndisc.c, ndisc_recv_ns looks the target up with strict=1).
+func Desired(cfg *config.Config, leases []network.Lease) network.State {
+	state := uplink.State(cfg.Network, leases)
+	settings := sysctls(cfg)
+	state.Sysctls = append(without(state.Sysctls, settings), settings...)
+	for _, link := range decapsulators(cfg.VirtualAddresses) {
+		state.Links = append(state.Links, network.Link{Name: link, Kind: network.Fallback})
+	}
+	for _, v := range cfg.VirtualAddresses {
+		state.Addresses = append(state.Addresses, network.Address{
+			Link:   home(v),
+			Prefix: netip.PrefixFrom(v.Address, v.Address.BitLen()),
+			VIP:    true,
+		})
+		if v.Forward == config.TUN {
+			state.MSSClamps = append(state.MSSClamps, clamp(v, cfg.Network.Interfaces))
+		}
+	}
+	state.FOU = ports(cfg.VirtualAddresses)
+	return state
+}
+
+// home is the link that holds v. The kernel's fallback devices decapsulate
+// whatever is meant for this machine and for no tunnel in particular.
+func home(v config.VirtualAddress) string {
+	if v.Forward != config.TUN {
+		return "lo"
+	}
+	switch v.Tunnel.Type {
+	case config.GRE:
+		if v.Address.Is6() {
+			return "ip6gre0"
+		}
+		return "gre0"
+	default: // GUE strips its header, and what is left is IPIP
+		if v.Address.Is6() {
+			return "ip6tnl0"
+		}
+		return "tunl0"
+	}
+}
+
+// decapsulators returns the tunnel devices that virtual addresses need, sorted.
+func decapsulators(addresses []config.VirtualAddress) []string {
+	var links []string
+	for _, v := range addresses {
+		if v.Forward == config.TUN {
+			links = append(links, home(v))
+		}
+	}
+	slices.Sort(links)
+	return slices.Compact(links)
+}
+
+// ports returns the UDP ports on which GUE comes in.
+func ports(addresses []config.VirtualAddress) []network.FOU {
+	var all []network.FOU
+	for _, v := range addresses {
+		port := network.FOU{Port: v.Tunnel.Port, IPv6: v.Address.Is6()}
+		if v.Forward == config.TUN && v.Tunnel.Type == config.GUE && !slices.Contains(all, port) {
+			all = append(all, port)
+		}
+	}
+	return all
+}
+
+// sysctls returns the settings of the role.
+func sysctls(cfg *config.Config) []network.Sysctl {
+	return slices.Concat(
+		silence(cfg.VirtualAddresses),
+		unfiltered(decapsulators(cfg.VirtualAddresses)),
+		deafToRedirects(cfg.Network.Interfaces),
+	)
+}
+
+// silence answers ARP only for addresses of the link that it came in by, and
+// never asks with a VIP as the sender: neighbours learn from that.
+func silence(addresses []config.VirtualAddress) []network.Sysctl {
+	if !slices.ContainsFunc(addresses, func(v config.VirtualAddress) bool { return v.Address.Is4() }) {
+		return nil
+	}
+	return []network.Sysctl{
+		{Path: "net/ipv4/conf/all/arp_ignore", Value: "1"},
+		{Path: "net/ipv4/conf/all/arp_announce", Value: "2"},
+		{Path: "net/ipv4/conf/lo/arp_ignore", Value: "1"},
+		{Path: "net/ipv4/conf/lo/arp_announce", Value: "2"},
+	}
+}
+
+// unfiltered lets in what comes out of a tunnel, though its sender, a client,
+// is reached by another link. Of "all" and the link's own setting the higher
+// counts. IPv6 has no such filter.
+func unfiltered(decapsulators []string) []network.Sysctl {
+	var settings []network.Sysctl
+	for _, link := range decapsulators {
+		if link == "tunl0" || link == "gre0" {
+			settings = append(settings, network.Sysctl{Path: "net/ipv4/conf/" + link + "/rp_filter", Value: "0"})
+		}
+	}
+	if settings == nil {
+		return nil
+	}
+	return append([]network.Sysctl{{Path: "net/ipv4/conf/all/rp_filter", Value: "0"}}, settings...)
+}
+
+// deafToRedirects keeps a real server behind NAT that shares a link with its
+// clients from learning the short way to them, around the director. Nothing
+// stops an IPv6 director from sending redirects (net/ipv6/ip6_output.c,
+// ip6_forward has no setting for it), and nothing a forged one.
+func deafToRedirects(interfaces []config.Interface) []network.Sysctl {
+	settings := []network.Sysctl{{Path: "net/ipv4/conf/all/accept_redirects", Value: "0"}}
+	for _, i := range interfaces {
+		settings = append(settings,
+			network.Sysctl{Path: "net/ipv4/conf/" + i.Name + "/accept_redirects", Value: "0"},
+			network.Sysctl{Path: "net/ipv6/conf/" + i.Name + "/accept_redirects", Value: "0"},
+		)
+	}
+	return settings
+}
+
+// without returns settings without those that others set.
+func without(settings, others []network.Sysctl) []network.Sysctl {
+	return slices.DeleteFunc(slices.Clone(settings), func(s network.Sysctl) bool {
+		return slices.ContainsFunc(others, func(o network.Sysctl) bool { return o.Path == s.Path })
+	})
+}
