@@ -159,5 +159,6 @@ type Responder struct {
 	Port     uint16
 	Body     string // http: the answer to every GET
 	File     string // http: a file to serve instead of Body
+	Size     int64  // http: bytes of generated text to serve instead of Body; 0: none
 	Status   int    // http: status code, 200 by default
 }
