@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -15,6 +16,9 @@ import (
 
 // MaxConfigSize is the largest configuration that the socket takes, in bytes.
 const MaxConfigSize = 1 << 20
+
+// maxLogLines is how many lines GET /v1/log answers at most.
+const maxLogLines = 10_000
 
 // watchLimit bounds how long GET /v1/status?newer-than= waits for news.
 const watchLimit = 30 * time.Second
@@ -64,7 +68,7 @@ func Handler(b Backend) http.Handler {
 	mux.HandleFunc("GET /v1/boot", answer(func(r *http.Request) (any, error) { return b.Boot(r.Context()) }))
 	mux.HandleFunc("GET /v1/services", answer(func(r *http.Request) (any, error) { return b.Services(r.Context()) }))
 	mux.HandleFunc("GET /v1/log", answer(func(r *http.Request) (any, error) {
-		lines, err := number(r, "lines", 100)
+		lines, err := number(r, "lines", 100, 0, maxLogLines)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +98,7 @@ func Handler(b Backend) http.Handler {
 
 func status(b Backend) http.HandlerFunc {
 	return answer(func(r *http.Request) (any, error) {
-		revision, err := number(r, "newer-than", -1)
+		revision, err := number(r, "newer-than", -1, -1, math.MaxInt)
 		if err != nil {
 			return nil, err
 		}
@@ -167,14 +171,15 @@ func read(r *http.Request, v any) error {
 	return nil
 }
 
-func number(r *http.Request, name string, otherwise int) (int, error) {
+// number reads a query parameter that lies between lowest and highest.
+func number(r *http.Request, name string, otherwise, lowest, highest int) (int, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return otherwise, nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, &Error{Message: fmt.Sprintf("%s: %q is no number", name, text)}
+	if err != nil || n < lowest || n > highest {
+		return 0, &Error{Message: fmt.Sprintf("%s: %q: expected a number from %d to %d", name, text, lowest, highest)}
 	}
 	return n, nil
 }

@@ -44,10 +44,11 @@ type Status struct {
 	Advice    []string  `json:"advice,omitempty"` // how to go on in maintenance
 	Addresses []string  `json:"addresses,omitempty"`
 	VIPs      []string  `json:"vips,omitempty"`
-	Since     time.Time `json:"since"`  // of State
-	Edits     int       `json:"edits"`  // kernel edits since this control plane started
-	PID       int       `json:"pid"`    // of the control plane
-	Uptime    Duration  `json:"uptime"` // of the machine
+	Revision  int       `json:"revision"` // grows with every change of this status
+	Since     time.Time `json:"since"`    // of State
+	Edits     int       `json:"edits"`    // kernel edits since this control plane started
+	PID       int       `json:"pid"`      // of the control plane
+	Uptime    Duration  `json:"uptime"`   // of the machine
 }
 
 // Duration is a time.Duration that JSON shows as "1.5s".
