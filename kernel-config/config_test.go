@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+
+	"dipper/kernel-config/kernel"
+)
+
+// resolve merges the fragments once for all tests.
+var resolve = sync.OnceValues(func() (kernel.Resolved, error) {
+	arch, err := kernel.ForArch("amd64")
+	if err != nil {
+		return kernel.Resolved{}, err
+	}
+	cache, err := kernel.DefaultCache()
+	if err != nil {
+		return kernel.Resolved{}, err
+	}
+	return kernel.Resolve(context.Background(), kernel.Options{
+		Arch: arch, Fragments: fragments, Cache: cache, Jobs: 1, Progress: func(string, ...any) {},
+	})
+})
+
+// resolved is the merged configuration. A missing kernel source fails the test:
+// the error names the package to install.
+func resolved(t *testing.T) kernel.Resolved {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: merging the kernel configuration needs the kernel source and some seconds")
+	}
+	r, err := resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestRequestedOptions fails when the kernel would lack an option that a fragment
+// asks for, or have another value, and names option, values and fragment.
+func TestRequestedOptions(t *testing.T) {
+	r := resolved(t)
+	if err := kernel.Verify(r.Want, r.Got); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingLoadable guards the promise that the kernel is one file.
+func TestNothingLoadable(t *testing.T) {
+	r := resolved(t)
+	for _, name := range []string{"CONFIG_MODULES", "CONFIG_KEXEC", "CONFIG_DEVMEM", "CONFIG_IO_URING", "CONFIG_COMPAT"} {
+		if got := r.Got.Value(name); got != "n" {
+			t.Errorf("%s is %s, want n", name, got)
+		}
+	}
+}
+
+// TestSchedulers fails when the kernel source has a scheduler that is not built
+// in: without modules, a service that asks for it could never be made.
+func TestSchedulers(t *testing.T) {
+	r := resolved(t)
+	makefile, err := os.ReadFile(filepath.Join(r.Tree, "net/netfilter/ipvs/Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := regexp.MustCompile(`\$\((CONFIG_IP_VS_\w+)\) \+= ip_vs_\w+\.o`).FindAllSubmatch(makefile, -1)
+	if len(objects) < 16 {
+		t.Fatalf("%d optional parts of IPVS in its Makefile, want 14 schedulers, FTP and SIP at least", len(objects))
+	}
+	for _, object := range objects {
+		name := string(object[1])
+		if got := r.Got.Value(name); got != "y" {
+			t.Errorf("%s is %s, want y", name, got)
+		}
+	}
+}
