@@ -1,0 +1,263 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// place is where a value stands in the file, and its path.
+type place struct {
+	line, column int
+	path         string
+}
+
+// field is a value of the file with its place. Sections and lists stand at
+// their key, scalars at their value.
+type field[T any] struct {
+	value T
+	at    place
+	given bool // the key is there
+	valid bool // and value holds what it says
+}
+
+// named is an entry of a mapping whose keys the user chooses.
+type named[T any] struct {
+	name string
+	field[T]
+}
+
+// fault is what is wrong with a value, apart from its place.
+type fault struct {
+	problem, expected, hint string
+}
+
+// key is one key that a section may have, and what reads its value.
+type key struct {
+	name string
+	read reader
+}
+
+// reader reads the value of a key, whose place it is given, into where it
+// belongs, and reports what is wrong with it.
+type reader func(d *decoder, at place, n *node)
+
+// scalarParser turns a scalar into a value.
+type scalarParser[T any] func(n *node) (T, *fault)
+
+// decoder collects the faults of one file.
+type decoder struct {
+	file   string
+	errors Errors
+}
+
+func (d *decoder) report(at place, f fault) {
+	d.errors = append(d.errors, Error{
+		File: d.file, Line: at.line, Column: at.column, Path: at.path,
+		Problem: f.problem, Expected: f.expected, Hint: f.hint,
+	})
+}
+
+// scalar reads one value.
+func scalar[T any](into *field[T], parse scalarParser[T]) reader {
+	return func(d *decoder, at place, n *node) {
+		*into = readScalar(d, place{n.line, n.column, at.path}, n, parse)
+	}
+}
+
+func readScalar[T any](d *decoder, at place, n *node, parse scalarParser[T]) field[T] {
+	read := field[T]{at: at, given: true}
+	value, bad := parseScalar(n, parse)
+	if bad != nil {
+		d.report(at, *bad)
+		return read
+	}
+	read.value, read.valid = value, true
+	return read
+}
+
+func parseScalar[T any](n *node, parse scalarParser[T]) (T, *fault) {
+	var none T
+	switch {
+	case n.kind != scalarNode:
+		_, bad := parse(&node{kind: scalarNode, class: nullScalar})
+		return none, &fault{problem: "is a " + string(n.kind), expected: expectedOf(bad)}
+	case n.multiline:
+		_, bad := parse(&node{kind: scalarNode, class: nullScalar})
+		return none, &fault{problem: fmt.Sprintf("the value %q goes on over several lines", clip(n.text)),
+			expected: expectedOf(bad), hint: "look at the indentation of the lines below"}
+	}
+	return parse(n)
+}
+
+func expectedOf(f *fault) string {
+	if f == nil {
+		return ""
+	}
+	return f.expected
+}
+
+// scalars reads a list of values.
+func scalars[T any](into *field[[]field[T]], parse scalarParser[T]) reader {
+	return func(d *decoder, at place, n *node) {
+		*into = readList(d, at, n, func(at place, n *node) field[T] {
+			return readScalar(d, at, n, parse)
+		})
+	}
+}
+
+// sections reads a list of mappings, each with the same keys.
+func sections[T any](into *field[[]field[T]], keys func(*T) []key) reader {
+	return func(d *decoder, at place, n *node) {
+		*into = readList(d, at, n, func(at place, n *node) field[T] {
+			return readSection(d, at, n, keys)
+		})
+	}
+}
+
+func readList[T any](d *decoder, at place, n *node, item func(place, *node) field[T]) field[[]field[T]] {
+	read := field[[]field[T]]{at: at, given: true}
+	if n.kind != sequenceNode {
+		d.report(at, wrongKind(n, "a list", "write each item on a line of its own behind \"- \", or all of them in [ ]"))
+		return read
+	}
+	read.valid = true
+	for i, child := range n.items {
+		path := at.path + "[" + strconv.Itoa(i) + "]"
+		read.value = append(read.value, item(place{child.line, child.column, path}, child))
+	}
+	return read
+}
+
+// section reads a mapping with known keys.
+func section[T any](into *field[T], keys func(*T) []key) reader {
+	return func(d *decoder, at place, n *node) {
+		*into = readSection(d, at, n, keys)
+	}
+}
+
+func readSection[T any](d *decoder, at place, n *node, keys func(*T) []key) field[T] {
+	read := field[T]{at: at, given: true}
+	if n.kind != mappingNode {
+		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(keys(&read.value)), missingSpace(n)))
+		return read
+	}
+	read.valid = true
+	d.mapping(at.path, n, keys(&read.value))
+	return read
+}
+
+// entries reads a mapping from names that the user chooses to sections.
+func entries[T any](into *field[[]named[T]], name func(string) *fault, keys func(*T) []key) reader {
+	return func(d *decoder, at place, n *node) {
+		into.at, into.given = at, true
+		if n.kind != mappingNode {
+			d.report(at, wrongKind(n, "a mapping from names to their settings", ""))
+			return
+		}
+		into.valid = true
+		d.eachKey(at.path, n, func(key, value *node) {
+			at := place{key.line, key.column, join(at.path, key.text)}
+			if bad := name(key.text); bad != nil {
+				d.report(at, *bad)
+			}
+			into.value = append(into.value, named[T]{key.text, readSection(d, at, value, keys)})
+		})
+	}
+}
+
+// mapping reads a mapping whose keys are known.
+func (d *decoder) mapping(path string, n *node, keys []key) {
+	d.eachKey(path, n, func(name, value *node) {
+		at := place{name.line, name.column, join(path, name.text)}
+		for _, known := range keys {
+			if known.name == name.text {
+				known.read(d, at, value)
+				return
+			}
+		}
+		d.unknownKey(place{name.line, name.column, path}, name.text, keys)
+	})
+}
+
+// eachKey calls visit for every key of a mapping, and reports keys that are
+// there twice or are no words.
+func (d *decoder) eachKey(path string, n *node, visit func(key, value *node)) {
+	first := make(map[string]*node, len(n.entries))
+	for _, e := range n.entries {
+		at := place{e.key.line, e.key.column, path}
+		if e.key.kind != scalarNode || e.key.class == nullScalar || e.key.multiline {
+			d.report(at, fault{problem: "a key that is no word", expected: "key: value", hint: "look at the indentation"})
+			continue
+		}
+		if earlier := first[e.key.text]; earlier != nil {
+			d.report(at, fault{problem: fmt.Sprintf("%q is given twice, first on line %d", clip(e.key.text), earlier.line),
+				hint: "remove one of the two"})
+			continue
+		}
+		first[e.key.text] = e.key
+		visit(e.key, e.value)
+	}
+}
+
+func (d *decoder) unknownKey(at place, name string, keys []key) {
+	names := make([]string, len(keys))
+	for i, known := range keys {
+		names[i] = known.name
+	}
+	d.report(at, fault{
+		problem:  fmt.Sprintf("unknown key %q", clip(name)),
+		expected: "one of " + strings.Join(names, ", "),
+		hint:     suggest(name, names),
+	})
+}
+
+func keyNames(keys []key) string {
+	names := make([]string, len(keys))
+	for i, known := range keys {
+		names[i] = known.name
+	}
+	return strings.Join(names, ", ")
+}
+
+func wrongKind(n *node, expected, hint string) fault {
+	switch {
+	case n.kind != scalarNode:
+		return fault{problem: "is a " + string(n.kind), expected: expected, hint: hint}
+	case n.class == nullScalar:
+		return fault{problem: "is empty", expected: expected, hint: "remove the key, or look at the indentation of what follows"}
+	}
+	return fault{problem: fmt.Sprintf("%q is a single value", clip(n.text)), expected: expected, hint: hint}
+}
+
+// missingSpace hints at key:value, which YAML takes for one word.
+func missingSpace(n *node) string {
+	if n.kind == scalarNode && strings.Contains(n.text, ":") && n.class == textScalar {
+		return "a space must follow the colon behind a key"
+	}
+	return ""
+}
+
+// join appends a key to a path; a key that holds a dot itself stands in quotes.
+func join(path, name string) string {
+	if strings.ContainsAny(name, ".[] :") || !printable(name) {
+		name = strconv.Quote(clip(name))
+	}
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) })
+}
+
+// clip shortens what the user wrote to what an error message can hold.
+func clip(text string) string {
+	const longest = 60
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest]) + "..."
+	}
+	return text
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Parse reads a configuration. The name stands for the file in errors. A file
+// at fault gives Errors, all of its faults in order; the Config is valid and
+// complete otherwise.
+func Parse(name string, src []byte) (*Config, error) {
+	root, err := readYAML(src)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	d := &decoder{file: name}
+	config := d.resolve(d.root(root))
+	if len(d.errors) > 0 {
+		return nil, d.errors.ordered()
+	}
+	return config, nil
+}
+
+// unreadable is the error for a file that is no YAML.
+func unreadable(name string, err error) error {
+	var fault Error
+	if !errors.As(err, &fault) {
+		fault = Error{Line: 1, Column: 1, Problem: err.Error()}
+	}
+	fault.File = name
+	return Errors{fault}
+}
+
+// root reads the whole file.
+func (d *decoder) root(n *node) field[fileConfig] {
+	return readSection(d, place{n.line, n.column, ""}, n, (*fileConfig).keys)
+}
+
+// resolve checks the values of the file against each other and gives the
+// configuration that they make.
+func (d *decoder) resolve(root field[fileConfig]) *Config {
+	raw := root.value
+	r := &resolver{decoder: d, role: raw.role.value}
+	if root.valid && !raw.role.given {
+		d.report(place{1, 1, ""}, fault{problem: "the role is missing", expected: "role: director or role: real-server"})
+	}
+	config := &Config{Role: raw.role.value, Hostname: raw.hostname.value}
+	config.Network = r.resolveNetwork(raw.network)
+	config.Services = r.resolveServices(raw.services)
+	config.VirtualAddresses = r.resolveVirtualAddresses(raw.virtualAddresses)
+	config.Serve = r.resolveServe(raw.serve, config.VirtualAddresses)
+	return config
+}
+
+// resolver turns what was written into what it means.
+type resolver struct {
+	*decoder
+	role Role     // "" when it could not be read
+	net  topology // filled by resolveNetwork
+}
+
+// required reports a section's missing key, and says whether the value can be used.
+func required[T any](d *decoder, section place, name string, f field[T], hint string) bool {
+	if !f.given {
+		d.report(section, fault{problem: fmt.Sprintf("%s is missing", name), hint: hint})
+	}
+	return f.valid
+}
+
+// or gives the value of a field, or a default when the field is not given.
+func or[T any](f field[T], otherwise T) T {
+	if f.given {
+		return f.value
+	}
+	return otherwise
+}
+
+// values gives the valid values of a list.
+func values[T any](list field[[]field[T]]) []T {
+	var valid []T
+	for _, item := range list.value {
+		if item.valid {
+			valid = append(valid, item.value)
+		}
+	}
+	return valid
+}
