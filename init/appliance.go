@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sys/unix"
+
+	"dipper/appliance"
+	"dipper/appliance/api"
+	"dipper/appliance/ipvs"
+	"dipper/appliance/network"
+	"dipper/appliance/realserver/responder"
+	"dipper/init/bootconfig"
+	"dipper/init/pid1"
+)
+
+// runDir is where PID 1 and its children leave what lives as long as the
+// machine runs.
+const runDir = "/run/dipper"
+
+// runAppliance is the control plane.
+func runAppliance(ctx context.Context) error {
+	line, err := pid1.Attach()
+	if err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
+	log := logger()
+	net, err := network.Open()
+	if err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
+	defer net.Close()
+	responders := responder.New(log)
+	defer responders.Close()
+	return appliance.Run(ctx, appliance.Options{
+		Version:    version,
+		RunDir:     runDir,
+		Supervisor: supervisor{line},
+		Network:    net,
+		OpenTable:  openTable,
+		Responders: responders,
+		Acquire:    acquire(net, log),
+		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
+		Log:        log,
+	})
+}
+
+func openTable() (appliance.TableKernel, error) {
+	table, err := ipvs.Open()
+	if err != nil {
+		return nil, err
+	}
+	return table, nil
+}
+
+// supervisor is PID 1 in the control plane's words.
+type supervisor struct{ *pid1.Line }
+
+func (s supervisor) End(how api.Power) error { return s.Line.End(string(how)) }
+
+// acquire looks for the boot config and records each step.
+func acquire(links linkLister, log *slog.Logger) func(context.Context, appliance.Helper) (appliance.BootConfig, error) {
+	return func(ctx context.Context, h appliance.Helper) (appliance.BootConfig, error) {
+		found, err := bootconfig.Acquire(ctx, bootconfig.System(seeker{h, links}, log))
+		for _, s := range found.Steps {
+			h.Step(api.BootStep{Name: "config: " + s.Name(), Outcome: string(s.Outcome), Detail: s.Detail}, s.Started, s.Took)
+		}
+		if errors.Is(err, bootconfig.ErrNone) {
+			err = fmt.Errorf("%w: %w", appliance.ErrNoConfig, err)
+		}
+		return appliance.BootConfig{Source: found.Source, YAML: found.Data}, err
+	}
+}
+
+// linkLister tells a link's MAC address.
+type linkLister interface {
+	Links(ctx context.Context) ([]network.LinkInfo, error)
+}
+
+// seeker is the network as bootconfig needs it.
+type seeker struct {
+	helper appliance.Helper
+	links  linkLister
+}
+
+func (s seeker) Connect(ctx context.Context) (bootconfig.Lease, error) {
+	lease, err := s.helper.Connect(ctx)
+	if err != nil {
+		return bootconfig.Lease{}, err
+	}
+	links, err := s.links.Links(ctx)
+	if err != nil {
+		return bootconfig.Lease{}, err
+	}
+	out := bootconfig.Lease{ConfigURL: lease.ConfigURL, Hostname: lease.Hostname}
+	for _, l := range links {
+		if l.Name == lease.Link {
+			out.MAC = l.MAC
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,83 @@
+// Command init is the one executable of the image. By the name it is called,
+// it is PID 1 (init), the control plane (appliance), the console (shell), the
+// administrator's command (dipper), or what the kernel calls when a hypervisor
+// or a hot processor wants the machine off (poweroff, reboot).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"dipper/appliance/api"
+	"dipper/init/pid1"
+	"dipper/shell"
+)
+
+// version is set by the linker: -X main.version=1.2.3.
+var version = "development"
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	err := run(name, os.Args[1:])
+	var status shell.ExitError
+	switch {
+	case errors.As(err, &status):
+		os.Exit(int(status))
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// run is what the executable does under a name.
+func run(name string, args []string) error {
+	switch name {
+	case "init":
+		return pid1.Run(pid1.Machine())
+	case "appliance":
+		return runAppliance(withSignals())
+	case "shell":
+		return runConsole(withSignals())
+	case "dipper":
+		return shell.CLI(withSignals(), api.NewClient(api.SocketPath), args, os.Stdin, os.Stdout, os.Stderr)
+	case "poweroff", "halt":
+		return pid1.AskFor(pid1.PowerOff)
+	case "reboot":
+		return pid1.AskFor(pid1.Reboot)
+	}
+	return fmt.Errorf("there is no program of this name: call me init, appliance, shell, dipper, poweroff or reboot")
+}
+
+// withSignals is a context that ends with SIGTERM or SIGINT. The process ends
+// soon after it, and the signals' handler with the process.
+func withSignals() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	return ctx
+}
+
+// logger writes to PID 1, which adds time and name.
+func logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// runConsole shows the machine's status on its console.
+func runConsole(ctx context.Context) error {
+	console, err := os.OpenFile("/dev/console", os.O_WRONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	return errors.Join(shell.Console(ctx, console, api.NewClient(api.SocketPath)), console.Close())
+}

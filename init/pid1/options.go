@@ -1,0 +1,87 @@
+package pid1
+
+import "time"
+
+// Options are what PID 1 is to do with a machine. Machine answers those of
+// the real one; tests leave out what would reach beyond their namespaces.
+type Options struct {
+	// Executables are paths of our own program, the first that starts is
+	// taken. A child finds its name in argv[0].
+	Executables []string
+	Children    []Child
+	Env         []string // of the children, beside PID 1's own
+
+	Mounts     []Mount // needed by the children
+	LateMounts []Mount // slow with some firmware, and needed by nobody at once
+	Sysctls    []Sysctl
+	SysctlDir  string // "/proc/sys"
+	Hostname   string // until the configuration gives one; "": leave
+	OpenFiles  uint64 // limit of open files for the children; 0: leave
+
+	RunDir    string // log and boot steps; below a mount of Mounts
+	KernelLog string // "/dev/kmsg"
+	PstoreDir string // "": do not look
+
+	WatchdogDir     string // "/sys/class/watchdog"; "": none
+	WatchdogTimeout time.Duration
+	PowerButton     bool
+
+	Deadlines Deadlines
+}
+
+// Child is one of PID 1's children.
+type Child struct {
+	Name string
+	Args []string // behind the name
+	// Vital marks the control plane: it has a line, beats on it, is killed
+	// when it freezes, and is asked to withdraw the VIPs when the machine ends.
+	Vital bool
+	// OOMScore is written to oom_score_adj: whom the kernel kills first when
+	// memory is short, from -1000, never, to 1000.
+	OOMScore int
+}
+
+// Deadlines bound the steps of a shutdown. Their sum is less than the
+// watchdog's timeout, which nobody resets once a shutdown has begun.
+type Deadlines struct {
+	Withdraw  time.Duration // for the control plane to withdraw the VIPs and exit
+	Terminate time.Duration // for all processes, between SIGTERM and SIGKILL
+	Kill      time.Duration // for all processes to be gone after SIGKILL
+	Sync      time.Duration // for data to reach the disks
+	Log       time.Duration // for the last lines to reach the consoles
+}
+
+// Machine are the options of a real machine.
+func Machine() Options {
+	return Options{
+		// The file that runs, whatever its path is by now; the path is for a
+		// machine where /proc could not be mounted.
+		Executables: []string{"/proc/self/exe", "/init"},
+		Children: []Child{
+			{Name: "appliance", Vital: true, OOMScore: -900},
+			{Name: "shell", OOMScore: 0},
+		},
+		Env:        []string{"PATH=/bbin:/bin:/sbin:/usr/bin:/usr/sbin"},
+		Mounts:     mounts(),
+		LateMounts: lateMounts(),
+		Sysctls:    sysctls(),
+		SysctlDir:  "/proc/sys",
+		Hostname:   "dipper",
+		// Health checks hold a socket per server, the responder one per
+		// client. The kernel's ceiling, fs.nr_open, is 2^20.
+		OpenFiles:       1 << 18,
+		RunDir:          "/run/dipper",
+		KernelLog:       "/dev/kmsg",
+		PstoreDir:       "/sys/fs/pstore",
+		WatchdogDir:     "/sys/class/watchdog",
+		WatchdogTimeout: 40 * time.Second,
+		PowerButton:     true,
+		Deadlines: Deadlines{
+			Withdraw:  10 * time.Second,
+			Terminate: 5 * time.Second,
+			Kill:      3 * time.Second,
+			Sync:      10 * time.Second,
+			Log:       2 * time.Second,
+		},
+	}
+}

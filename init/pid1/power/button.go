@@ -1,0 +1,96 @@
+// Package power owns the power button: it hears of ACPI events over generic
+// netlink, which needs no device node and no daemon. What a press means is its
+// caller's decision.
+package power
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/mdlayher/genetlink"
+	"github.com/mdlayher/netlink"
+)
+
+// Names and numbers of ACPI's generic netlink family (drivers/acpi/event.c).
+const (
+	family     = "acpi_event"
+	group      = "acpi_mc_group"
+	eventCmd   = 1 // ACPI_GENL_CMD_EVENT
+	eventAttr  = 1 // ACPI_GENL_ATTR_EVENT
+	classLen   = 20
+	buttonName = "button/power"
+)
+
+// ErrNone is what Watch says on a machine without ACPI events.
+var ErrNone = errors.New("the kernel has no ACPI events")
+
+// Watch calls pressed for every press of the power button until ctx ends. A
+// hypervisor's "shut down" is such a press.
+func Watch(ctx context.Context, pressed func()) error {
+	conn, err := genetlink.Dial(nil)
+	if err != nil {
+		return fmt.Errorf("power button: %w", err)
+	}
+	// A read-only socket has nothing to lose when it is closed.
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := join(conn); err != nil {
+		_ = conn.Close()
+		return err
+	}
+	for {
+		messages, _, err := conn.Receive()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("power button: %w", err)
+		}
+		for _, m := range messages {
+			if isPress(m) {
+				pressed()
+			}
+		}
+	}
+}
+
+// join subscribes to the kernel's ACPI events.
+func join(conn *genetlink.Conn) error {
+	f, err := conn.GetFamily(family)
+	if errors.Is(err, os.ErrNotExist) {
+		return ErrNone
+	}
+	if err != nil {
+		return fmt.Errorf("power button: %w", err)
+	}
+	for _, g := range f.Groups {
+		if g.Name == group {
+			return conn.JoinGroup(g.ID)
+		}
+	}
+	return ErrNone
+}
+
+// isPress tells a press of a power button from other ACPI events. An event is
+// a struct acpi_genl_event, which begins with the device class as a string of
+// at most 20 bytes (drivers/acpi/event.c).
+
+func isPress(m genetlink.Message) bool {
+	if m.Header.Command != eventCmd {
+		return false
+	}
+	d, err := netlink.NewAttributeDecoder(m.Data)
+	if err != nil {
+		return false
+	}
+	press := false
+	for d.Next() {
+		if event := d.Bytes(); d.Type() == eventAttr && len(event) >= classLen {
+			class, _, _ := bytes.Cut(event[:classLen], []byte{0})
+			press = press || bytes.HasPrefix(class, []byte(buttonName))
+		}
+	}
+	return press && d.Err() == nil
+}

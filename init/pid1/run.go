@@ -1,0 +1,132 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"dipper/init/pid1/children"
+	"dipper/init/pid1/journal"
+)
+
+// machine is PID 1's state. What is not safe for concurrent use by itself is
+// used by the main loop alone.
+type machine struct {
+	Options
+
+	journal  *journal.Journal
+	steps    *steps
+	children *children.Children
+	heart    *heart
+	wards    []*ward
+	signals  signals
+	requests chan request  // to end the machine
+	alone    chan struct{} // a token when no process is left
+
+	booted bool
+	ending *request // the one that is being served
+	since  time.Time
+}
+
+// Run is PID 1. It returns only when it is called by another process.
+func Run(o Options) error {
+	if os.Getpid() != 1 {
+		return errors.New("init is for process 1: the kernel starts it")
+	}
+	m := newMachine(o)
+	for {
+		m.contained("main loop", m.life)
+		time.Sleep(restartPause)
+	}
+}
+
+func newMachine(o Options) *machine {
+	m := &machine{
+		Options:  o,
+		journal:  journal.New(sinceBoot),
+		children: children.New(),
+		requests: make(chan request, 16),
+		alone:    make(chan struct{}, 1),
+	}
+	m.steps = &steps{log: m.say}
+	m.heart = newHeart(m)
+	return m
+}
+
+// say writes a line of PID 1's own to the log.
+func (m *machine) say(p journal.Priority, text string) { m.journal.Log(p, "init", text) }
+
+// life boots, once, and then serves what comes, for ever.
+func (m *machine) life() {
+	if !m.booted {
+		m.booted = true
+		m.boot()
+	}
+	m.serve()
+}
+
+// boot brings the machine up to its children, and leaves the rest to run
+// beside them.
+func (m *machine) boot() {
+	began := sinceBoot()
+	m.signals = catchSignals() // before any child can send one
+	m.steps.took("kernel", 0, began, done, "")
+	m.step("mounts", func() (string, error) {
+		n, err := mountAll(m.Mounts)
+		return fmt.Sprintf("%d mounted", n), err
+	})
+	m.step("log", m.openLog)
+	m.step("kernel settings", func() (string, error) {
+		n, err := applySysctls(m.SysctlDir, m.Sysctls)
+		return fmt.Sprintf("%d of %d as wanted", n, len(m.Sysctls)), err
+	})
+	m.step("host", m.prepareHost)
+	m.step("children", m.startWards)
+	m.afterwards()
+}
+
+// afterwards does what no child waits for.
+func (m *machine) afterwards() {
+	m.safely("watchdog", m.heart.beat)
+	m.safely("late steps", func() {
+		m.step("late mounts", func() (string, error) {
+			n, err := mountAll(m.LateMounts)
+			return fmt.Sprintf("%d mounted", n), err
+		})
+		m.step("random numbers", waitForEntropy)
+		m.step("crash records", m.crashRecords)
+	})
+	if m.PowerButton {
+		m.safely("power button", m.watchButton)
+	}
+}
+
+// serve is the main loop.
+func (m *machine) serve() {
+	// SIGCHLD merges with others of its kind; the tick finds what it missed.
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.signals.child:
+			m.reap()
+		case <-tick.C:
+			m.reap()
+		case s := <-m.signals.other:
+			m.handle(s)
+		case r := <-m.requests:
+			m.end(r)
+		}
+	}
+}
+
+// reap takes in ended processes.
+func (m *machine) reap() {
+	if _, none := m.children.Reap(); none {
+		select {
+		case m.alone <- struct{}{}:
+		default:
+		}
+	}
+}
