@@ -28,8 +28,8 @@ type BootConfig struct {
 
 // Helper is what finding a boot config takes from the control plane.
 type Helper struct {
-	// Step logs a step and how long it took.
-	Step func(api.BootStep, time.Duration)
+	// Step records a step for `show boot`.
+	Step func(step api.BootStep, started time.Time, took time.Duration)
 	// Connect asks for an address on every link and answers the first lease.
 	Connect func(ctx context.Context) (network.Lease, error)
 }
@@ -167,11 +167,10 @@ func (b *backend) find(ctx context.Context, o Options) (BootConfig, error) {
 	return o.Acquire(ctx, Helper{Step: b.step(o), Connect: b.reconciler.connect})
 }
 
-// step logs a boot step.
-func (b *backend) step(o Options) func(api.BootStep, time.Duration) {
-	return func(s api.BootStep, took time.Duration) {
-		o.Log.Info("boot: "+s.Name, "outcome", s.Outcome, "detail", s.Detail, "took", took.Round(time.Microsecond))
-		if err := b.boot.add(s, took); err != nil {
+// step records a boot step.
+func (b *backend) step(o Options) func(api.BootStep, time.Time, time.Duration) {
+	return func(s api.BootStep, started time.Time, took time.Duration) {
+		if err := b.boot.add(s, started, took); err != nil {
 			o.Log.Error("boot step not recorded", "error", err)
 		}
 	}
@@ -181,7 +180,7 @@ func (b *backend) step(o Options) func(api.BootStep, time.Duration) {
 // left to the reconciler, which tries again; the rest serves.
 func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
 	b.board.update(func(s *api.Status) { s.State = api.Applying })
-	began := sinceKernelStart()
+	began := time.Now()
 	edits, err := submit(ctx, b.reconciler, func(ctx context.Context) ([]string, error) {
 		return b.reconciler.adopt(ctx, cfg)
 	})
@@ -189,7 +188,7 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 	if err != nil {
 		step.Outcome, step.Detail = "failed", err.Error()
 	}
-	b.step(o)(step, sinceKernelStart()-began)
+	b.step(o)(step, began, time.Since(began))
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
 		cfg.Role, b.board.await(ctx, -1).State, sinceKernelStart().Round(time.Millisecond), boot.Source))
 	if err := b.running.save(boot.Source, boot.YAML); err != nil {

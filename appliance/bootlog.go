@@ -21,10 +21,10 @@ type bootLog struct {
 	path string
 }
 
-// add appends a step that took d and ends now.
-func (b bootLog) add(step api.BootStep, d time.Duration) error {
-	step.Took = api.Duration(d)
-	step.At = api.Duration(sinceKernelStart() - d)
+// add appends a step.
+func (b bootLog) add(step api.BootStep, started time.Time, took time.Duration) error {
+	step.At = api.Duration(sinceKernelStart() - time.Since(started))
+	step.Took = api.Duration(took)
 	line, err := json.Marshal(step)
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
