@@ -1,0 +1,241 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// leaseSlack is how far an address's end of life may be from the lease's
+// before it is refreshed: the kernel counts whole seconds.
+const leaseSlack = 5 * time.Second
+
+// addressPlan is what must happen to addresses.
+type addressPlan struct {
+	withdraw []Op // VIPs that go
+	set      []Op // own addresses that come or change
+	remove   []Op // own addresses that go
+	expose   []Op // VIPs that come or change, and announcements
+}
+
+// planAddresses compares addresses; the states have the same link names.
+func planAddresses(observed, desired State) addressPlan {
+	var p addressPlan
+	wanted := effective(desired.Addresses, observed.At)
+	for _, have := range observed.Addresses {
+		if _, keep := find(wanted, have); keep {
+			continue
+		}
+		if have.VIP {
+			p.withdraw = append(p.withdraw, deleteAddress{have})
+		} else if !replacedInPlace(have, wanted) {
+			p.remove = append(p.remove, deleteAddress{have})
+		}
+	}
+	var announce []Op
+	for _, want := range wanted {
+		have, exists := find(observed.Addresses, want)
+		if exists && sameForm(have, want) {
+			continue
+		}
+		list := &p.set
+		if want.VIP {
+			list = &p.expose
+		}
+		*list = append(*list, clash(want, observed.Addresses)...)
+		*list = append(*list, setAddress{
+			Address: want, exists: exists, at: observed.At, guards: guards(want, desired.Sysctls),
+		})
+		if want.Announce && !exists {
+			announce = append(announce, announceAddress{link: want.Link, address: want.Prefix.Addr()})
+		}
+	}
+	p.expose = append(p.expose, announce...)
+	return p
+}
+
+// effective drops leases that are over, VIPs that are own addresses of the
+// same link anyway, and of an IPv6 address with several prefix lengths all but
+// the first: a link has it only once (addrconf.c, ipv6_add_addr).
+func effective(desired []Address, at time.Time) []Address {
+	var wanted []Address
+	for _, a := range desired {
+		if !a.ValidUntil.IsZero() && !a.ValidUntil.After(at) {
+			continue
+		}
+		isOwn := slices.ContainsFunc(desired, func(own Address) bool {
+			return a.VIP && !own.VIP && a.clashes(own)
+		})
+		seen := slices.ContainsFunc(wanted, func(other Address) bool {
+			return a.clashes(other) && (a.Prefix == other.Prefix || a.Prefix.Addr().Is6())
+		})
+		if !isOwn && !seen {
+			wanted = append(wanted, a)
+		}
+	}
+	return wanted
+}
+
+// clashes says whether two entries are about the same address on the same link.
+func (a Address) clashes(b Address) bool {
+	return a.Link == b.Link && a.Prefix.Addr() == b.Prefix.Addr()
+}
+
+func find(list []Address, a Address) (Address, bool) {
+	i := slices.IndexFunc(list, func(b Address) bool { return b.Link == a.Link && b.Prefix == a.Prefix })
+	if i < 0 {
+		return Address{}, false
+	}
+	return list[i], true
+}
+
+// sameForm says whether an observed address is already as wanted. The kernel
+// cannot make a VIP of another IPv4 /32 in place, and no packet can tell them
+// apart.
+func sameForm(have, want Address) bool {
+	if have.VIP != want.VIP && want.Prefix.Addr().Is6() {
+		return false
+	}
+	if have.ValidUntil.IsZero() || want.ValidUntil.IsZero() {
+		return have.ValidUntil.IsZero() == want.ValidUntil.IsZero()
+	}
+	return have.ValidUntil.Sub(want.ValidUntil).Abs() <= leaseSlack
+}
+
+// replacedInPlace says whether clash removes an address already.
+func replacedInPlace(have Address, wanted []Address) bool {
+	return have.Prefix.Addr().Is6() && slices.ContainsFunc(wanted, have.clashes)
+}
+
+// clash removes an IPv6 address that is about to come back with another prefix
+// length.
+func clash(want Address, observed []Address) []Op {
+	var ops []Op
+	for _, have := range observed {
+		if want.Prefix.Addr().Is6() && have.clashes(want) && have.Prefix != want.Prefix && !have.VIP {
+			ops = append(ops, deleteAddress{have})
+		}
+	}
+	return ops
+}
+
+// guards are the settings without which a VIP must not be on a link: those
+// that keep a real server from answering ARP for it.
+func guards(want Address, desired []Sysctl) []Sysctl {
+	if !want.VIP || want.Announce || !want.Prefix.Addr().Is4() {
+		return nil
+	}
+	var list []Sysctl
+	for _, s := range desired {
+		if strings.HasSuffix(s.Path, "/arp_ignore") || strings.HasSuffix(s.Path, "/arp_announce") {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// setAddress is the Op that adds an address or changes it in place.
+type setAddress struct {
+	Address
+	exists bool
+	at     time.Time // when ValidUntil was looked at
+	guards []Sysctl
+}
+
+func (o setAddress) String() string {
+	verb := "add"
+	if o.exists {
+		verb = "change"
+	}
+	s := fmt.Sprintf("ip addr %s %s dev %s", verb, o.Prefix, o.Link)
+	switch {
+	case o.VIP && o.Prefix.Addr().Is6():
+		s += " nodad noprefixroute valid_lft forever preferred_lft 0"
+	case o.VIP:
+		s += " noprefixroute"
+	case !o.ValidUntil.IsZero():
+		life := seconds(o.ValidUntil.Sub(o.at))
+		s += fmt.Sprintf(" valid_lft %d preferred_lft %d", life, life)
+	}
+	return s
+}
+
+func (o setAddress) subject() string { return o.Link }
+
+func (o setAddress) apply(k *Kernel) error {
+	for _, guard := range o.guards {
+		value, err := k.sysctls.read(guard.Path)
+		if err != nil {
+			return fmt.Errorf("withheld, this machine might answer ARP for it: %w", err)
+		}
+		if value != fold(guard.Value) {
+			return fmt.Errorf("withheld, this machine would answer ARP for it: %s is %s and must be %s", guard.Path, value, guard.Value)
+		}
+	}
+	link, err := k.link(o.Link)
+	if err != nil {
+		return err
+	}
+	return k.netlink.AddrReplace(link, o.message())
+}
+
+// message is the address for the kernel. A VIP gets no route, because only
+// this machine has it, which also tells it from an own /32 when it is read
+// back. An IPv6 VIP is deprecated (preferred lifetime 0), which keeps it from
+// being chosen as a source (RFC 6724 rule 3) and changes nothing for what is
+// addressed to it, and is not probed for duplicates, because it moves between
+// machines.
+func (o setAddress) message() *netlink.Addr {
+	a := &netlink.Addr{IPNet: ipNet(o.Prefix)}
+	switch {
+	case o.VIP && o.Prefix.Addr().Is6():
+		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+		a.ValidLft, a.PreferedLft = lifetimeForever, 0
+	case o.VIP:
+		a.Flags = unix.IFA_F_NOPREFIXROUTE
+		a.ValidLft, a.PreferedLft = lifetimeForever, lifetimeForever
+	case !o.ValidUntil.IsZero():
+		life := seconds(time.Until(o.ValidUntil))
+		a.ValidLft, a.PreferedLft = life, life
+	default:
+		a.ValidLft, a.PreferedLft = lifetimeForever, lifetimeForever
+	}
+	return a
+}
+
+// seconds rounds a lifetime for the kernel, which takes 0 for an error.
+func seconds(d time.Duration) int { return max(1, int(d.Round(time.Second)/time.Second)) }
+
+// unlessGone makes a success of a deletion that came too late: the kernel
+// removes routes with their source address, and addresses with their lifetime.
+func unlessGone(err error, gone unix.Errno) error {
+	if errors.Is(err, gone) {
+		return nil
+	}
+	return err
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// deleteAddress is the Op that removes an address.
+type deleteAddress struct{ Address }
+
+func (o deleteAddress) String() string  { return fmt.Sprintf("ip addr del %s dev %s", o.Prefix, o.Link) }
+func (o deleteAddress) subject() string { return o.Link }
+func (o deleteAddress) apply(k *Kernel) error {
+	k.announcer.forget(o.Link, o.Prefix.Addr())
+	link, err := k.link(o.Link)
+	if err != nil {
+		return err
+	}
+	return unlessGone(k.netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(o.Prefix)}), unix.EADDRNOTAVAIL)
+}

@@ -1,0 +1,602 @@
+package network
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// linkPlan is what must happen to links, and what that means for the rest.
+type linkPlan struct {
+	renamed map[string]string // present name: name after arrange, of all links that stay
+	gone    map[string]bool   // present names of links that are deleted
+	fresh   map[string]bool   // names of links that were made or renamed
+	exists  map[string]bool   // names of all links after arrange
+	arrange []Op              // find, delete, rename, make
+	settle  []Op              // members, MTU, up
+}
+
+// planLinks compares links. Physical links that nobody wants are left alone.
+func planLinks(observed, desired []Link) linkPlan {
+	p := linkPlan{
+		renamed: make(map[string]string), gone: make(map[string]bool),
+		fresh: make(map[string]bool), exists: make(map[string]bool),
+	}
+	desired = byDependency(desired)
+	moves := p.findPhysical(observed, desired)
+	reasons := p.findObsolete(observed, desired, moves)
+	for _, l := range observed {
+		if reason, obsolete := reasons[l.Name]; obsolete {
+			p.arrange = append(p.arrange, deleteLink{name: l.Name, reason: reason})
+		}
+	}
+	p.rename(observed, moves)
+	for _, l := range observed {
+		if !p.gone[l.Name] {
+			p.exists[p.renamed[l.Name]] = true
+		}
+	}
+	have := p.afterArrange(observed)
+	for _, l := range desired {
+		p.make(l, have)
+	}
+	for _, l := range desired {
+		p.settleLink(l, have, desired)
+	}
+	return p
+}
+
+// byDependency sorts links by name, parents and bond members first.
+func byDependency(links []Link) []Link {
+	pending := slices.SortedFunc(slices.Values(links), func(a, b Link) int { return cmp.Compare(a.Name, b.Name) })
+	var sorted []Link
+	waits := func(l Link) bool {
+		return slices.ContainsFunc(pending, func(other Link) bool {
+			return other.Name != l.Name && (other.Name == l.Parent || slices.Contains(l.BondMembers, other.Name))
+		})
+	}
+	for len(pending) > 0 {
+		next := slices.IndexFunc(pending, func(l Link) bool { return !waits(l) })
+		if next < 0 {
+			next = 0 // a circle: the kernel will refuse it
+		}
+		sorted = append(sorted, pending[next])
+		pending = slices.Delete(pending, next, next+1)
+	}
+	return sorted
+}
+
+// findPhysical matches desired physical and fallback links with observed ones
+// and returns the new names that follow, by present name.
+func (p *linkPlan) findPhysical(observed, desired []Link) map[string]string {
+	moves := make(map[string]string)
+	for _, want := range desired {
+		if want.Kind != Physical && want.Kind != Fallback {
+			continue
+		}
+		found, err := match(want, observed)
+		if err == nil {
+			if taken, twice := moves[found.Name]; twice {
+				err = fmt.Errorf("it is %s already", taken)
+			}
+		}
+		if err != nil {
+			p.arrange = append(p.arrange, missingLink{want: want, reason: err})
+			continue
+		}
+		moves[found.Name] = want.Name
+	}
+	return moves
+}
+
+// match finds the one observed link that a desired physical link means.
+func match(want Link, observed []Link) (Link, error) {
+	var found []Link
+	for _, l := range observed {
+		if matches(want, l) {
+			found = append(found, l)
+		}
+	}
+	// Members of a bond share its address unless the driver knows the
+	// burnt-in one: the link that has the name already is meant.
+	for _, l := range found {
+		if l.Name == want.Name {
+			return l, nil
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Link{}, fmt.Errorf("no such link; this machine has %s", describe(observed))
+	case 1:
+		return found[0], nil
+	default:
+		return Link{}, fmt.Errorf("%d links match; they are %s", len(found), describe(found))
+	}
+}
+
+func matches(want, have Link) bool {
+	switch {
+	case have.Kind == VLAN || have.Kind == Bond:
+		return false
+	case want.MatchMAC != "":
+		return have.Kind == Physical && strings.EqualFold(hardwareAddress(have), want.MatchMAC)
+	case want.MatchDriver != "":
+		return have.Kind == Physical && have.Driver == want.MatchDriver
+	default:
+		return have.Name == want.Name
+	}
+}
+
+// findObsolete marks made links that must be deleted, because nobody wants
+// them or because they cannot become in place what is wanted, and returns the
+// reasons. What stands on a deleted link goes with it, without a reason here.
+func (p *linkPlan) findObsolete(observed, desired []Link, moves map[string]string) map[string]string {
+	after := func(name string) string { return cmp.Or(moves[name], name) }
+	reasons := make(map[string]string)
+	for _, l := range observed {
+		if l.Kind != VLAN && l.Kind != Bond {
+			continue
+		}
+		if reason := obsolete(l, desired, after); reason != "" {
+			reasons[l.Name] = reason
+			p.gone[l.Name] = true
+		}
+	}
+	for grown := true; grown; {
+		grown = false
+		for _, l := range observed {
+			if l.Kind == VLAN && p.gone[l.Parent] && !p.gone[l.Name] {
+				p.gone[l.Name] = true
+				grown = true
+			}
+		}
+	}
+	maps.DeleteFunc(reasons, func(name, _ string) bool {
+		i := slices.IndexFunc(observed, func(l Link) bool { return l.Name == name })
+		return p.gone[observed[i].Parent]
+	})
+	return reasons
+}
+
+// obsolete says why a made link must be deleted; "" when it may stay.
+func obsolete(have Link, desired []Link, after func(string) string) string {
+	i := slices.IndexFunc(desired, func(l Link) bool { return l.Name == have.Name })
+	if i < 0 {
+		if have.Ours {
+			return "not wanted"
+		}
+		return ""
+	}
+	want := desired[i]
+	switch {
+	case want.Kind != have.Kind:
+		return fmt.Sprintf("a %s is to have the name", want.Kind)
+	case want.Kind == Bond && want.BondMode != have.BondMode:
+		return fmt.Sprintf("mode %s cannot become %s in place", have.BondMode, want.BondMode)
+	case want.Kind == VLAN && want.VLANID != have.VLANID:
+		return fmt.Sprintf("id %d cannot become %d in place", have.VLANID, want.VLANID)
+	case want.Kind == VLAN && want.Parent != after(have.Parent):
+		return fmt.Sprintf("parent %s cannot become %s in place", have.Parent, want.Parent)
+	}
+	return ""
+}
+
+// rename orders the moves so that no name is taken when it is needed: links
+// in the way that nobody wants move aside, and circles go through a spare name.
+func (p *linkPlan) rename(observed []Link, moves map[string]string) {
+	present := make(map[string]Link) // by present name
+	for _, l := range observed {
+		if !p.gone[l.Name] {
+			present[l.Name] = l
+			p.renamed[l.Name] = l.Name
+		}
+	}
+	pending := make(map[string]string)
+	for from, to := range moves {
+		if from != to {
+			pending[from] = to
+		}
+	}
+	for _, from := range slices.Sorted(maps.Keys(pending)) {
+		blocker, taken := present[pending[from]]
+		if _, moving := pending[blocker.Name]; taken && !moving {
+			p.move(blocker.Name, blocker.Name, spareName(blocker))
+			delete(present, blocker.Name)
+		}
+	}
+	current := make(map[string]string) // source: name it has while under way
+	for from := range pending {
+		current[from] = from
+	}
+	for len(pending) > 0 {
+		from, free := nextMove(pending, current)
+		if !free {
+			spare := spareName(present[from])
+			p.move(from, current[from], spare)
+			current[from] = spare
+			continue
+		}
+		p.move(from, current[from], pending[from])
+		delete(pending, from)
+		delete(current, from)
+	}
+}
+
+// nextMove picks a move whose target no pending link holds; without one, the
+// first of the circle and false.
+func nextMove(pending, current map[string]string) (from string, free bool) {
+	held := make(map[string]bool)
+	for source := range pending {
+		held[current[source]] = true
+	}
+	sources := slices.Sorted(maps.Keys(pending))
+	for _, source := range sources {
+		if !held[pending[source]] {
+			return source, true
+		}
+	}
+	return sources[0], false
+}
+
+// move renames the link that was named origin when the kernel was observed.
+func (p *linkPlan) move(origin, from, to string) {
+	p.arrange = append(p.arrange, renameLink{from: from, to: to})
+	p.renamed[origin] = to
+	delete(p.fresh, from)
+	p.fresh[to] = true
+}
+
+// spareName is free on any machine: it holds the kernel's number of the link.
+func spareName(l Link) string { return fmt.Sprintf("was%d", l.Index) }
+
+// afterArrange gives the observed links by the names they have after renaming,
+// without deleted ones.
+func (p *linkPlan) afterArrange(observed []Link) map[string]Link {
+	have := make(map[string]Link)
+	for _, l := range observed {
+		if p.gone[l.Name] {
+			continue
+		}
+		l.Name = p.renamed[l.Name]
+		l.Parent = cmp.Or(p.renamed[l.Parent], l.Parent)
+		l.BondMembers = slices.Clone(l.BondMembers)
+		for i, member := range l.BondMembers {
+			l.BondMembers[i] = cmp.Or(p.renamed[member], member)
+		}
+		have[l.Name] = l
+	}
+	for _, l := range observed {
+		if !p.gone[l.Name] || l.Kind != Bond {
+			continue
+		}
+		for _, member := range l.BondMembers {
+			if released, ok := have[p.renamed[member]]; ok {
+				released.Up = false // bond_main.c, __bond_release_one closes it
+				have[released.Name] = released
+			}
+		}
+	}
+	return have
+}
+
+// make creates a VLAN or bond that does not exist, and marks it as ours.
+func (p *linkPlan) make(want Link, have map[string]Link) {
+	if want.Kind != VLAN && want.Kind != Bond {
+		return
+	}
+	if exists, ok := have[want.Name]; ok {
+		switch {
+		case exists.Kind != want.Kind:
+			p.arrange = append(p.arrange, missingLink{want: want, reason: fmt.Errorf("the machine has a %s link of that name", exists.Kind)})
+		case !exists.Ours:
+			p.arrange = append(p.arrange, markLink{want.Name})
+		}
+		return
+	}
+	if want.Kind == VLAN {
+		if !p.exists[want.Parent] {
+			return // the parent's absence is reported already
+		}
+		p.arrange = append(p.arrange, addVLAN{want})
+	} else {
+		p.arrange = append(p.arrange, addBond{want})
+	}
+	p.arrange = append(p.arrange, markLink{want.Name})
+	p.exists[want.Name], p.fresh[want.Name] = true, true
+}
+
+// settleLink brings an existing or just made link to the wanted settings.
+func (p *linkPlan) settleLink(want Link, have map[string]Link, desired []Link) {
+	if !p.exists[want.Name] {
+		return
+	}
+	now, existed := have[want.Name]
+	if existed && now.Kind != want.Kind && (want.Kind == VLAN || want.Kind == Bond) {
+		return // reported by make
+	}
+	if want.Kind == Bond {
+		p.settleBond(want, now, existed, have)
+	}
+	bond, member := bondOf(want.Name, desired)
+	if want.MTU != 0 && now.MTU != want.MTU && !member {
+		p.settle = append(p.settle, setMTU{link: want.Name, mtu: want.MTU})
+	}
+	if member && !slices.Contains(have[bond].BondMembers, want.Name) {
+		return // joining the bond brings it up
+	}
+	if !now.Up {
+		p.settle = append(p.settle, setLink{link: want.Name, action: "up"})
+	}
+}
+
+// settleBond changes a bond's members and monitoring.
+func (p *linkPlan) settleBond(want, now Link, existed bool, have map[string]Link) {
+	if existed && want.BondMIIMon != now.BondMIIMon {
+		p.settle = append(p.settle, setMIIMon{bond: want.Name, interval: want.BondMIIMon})
+	}
+	for _, member := range now.BondMembers {
+		if !slices.Contains(want.BondMembers, member) {
+			p.settle = append(p.settle, setLink{link: member, action: "nomaster"})
+			released := have[member]
+			released.Up = false
+			have[member] = released
+		}
+	}
+	for _, member := range want.BondMembers {
+		if slices.Contains(now.BondMembers, member) || !p.exists[member] {
+			continue
+		}
+		if have[member].Up {
+			p.settle = append(p.settle, setLink{link: member, action: "down"})
+		}
+		p.settle = append(p.settle, joinBond{member: member, bond: want.Name})
+	}
+}
+
+// bondOf finds the desired bond that a link is a member of.
+func bondOf(name string, desired []Link) (bond string, member bool) {
+	for _, l := range desired {
+		if l.Kind == Bond && slices.Contains(l.BondMembers, name) {
+			return l.Name, true
+		}
+	}
+	return "", false
+}
+
+// carry gives the observed state as it is after arrange: with new names, and
+// without what goes with deleted links.
+func (p *linkPlan) carry(observed State) State {
+	after := observed
+	after.Addresses = nil
+	for _, a := range observed.Addresses {
+		if !p.gone[a.Link] {
+			a.Link = p.renamed[a.Link]
+			after.Addresses = append(after.Addresses, a)
+		}
+	}
+	after.Routes = nil
+	for _, r := range observed.Routes {
+		if !p.gone[r.Link] {
+			r.Link = p.renamed[r.Link]
+			after.Routes = append(after.Routes, r)
+		}
+	}
+	return after
+}
+
+// reachable gives the desired state without what hangs on missing links.
+func (p *linkPlan) reachable(desired State) State {
+	desired.Sysctls = slices.DeleteFunc(slices.Clone(desired.Sysctls), func(s Sysctl) bool {
+		link := sysctlLink(s.Path)
+		return link != "" && !p.exists[link]
+	})
+	desired.Addresses = slices.DeleteFunc(slices.Clone(desired.Addresses), func(a Address) bool {
+		return !p.exists[a.Link]
+	})
+	desired.Routes = slices.DeleteFunc(slices.Clone(desired.Routes), func(r Route) bool {
+		return r.Link != "" && !p.exists[r.Link]
+	})
+	return desired
+}
+
+// before gives ops on addresses the names that links have before arrange.
+func (p *linkPlan) before(ops []Op) []Op {
+	present := make(map[string]string)
+	for from, to := range p.renamed {
+		present[to] = from
+	}
+	for i, op := range ops {
+		if o, ok := op.(deleteAddress); ok {
+			o.Link = cmp.Or(present[o.Link], o.Link)
+			ops[i] = o
+		}
+	}
+	return ops
+}
+
+// missingLink is the Op that stands for a link that cannot be had.
+type missingLink struct {
+	want   Link
+	reason error
+}
+
+func (o missingLink) String() string {
+	switch {
+	case o.want.MatchMAC != "":
+		return fmt.Sprintf("ip link show %s  # by MAC %s", o.want.Name, o.want.MatchMAC)
+	case o.want.MatchDriver != "":
+		return fmt.Sprintf("ip link show %s  # by driver %s", o.want.Name, o.want.MatchDriver)
+	}
+	return "ip link show " + o.want.Name
+}
+
+func (o missingLink) subject() string     { return "" }
+func (o missingLink) makes() string       { return o.want.Name }
+func (o missingLink) apply(*Kernel) error { return o.reason }
+
+// renameLink is the Op that renames. The kernel allows it while the link is
+// up (dev.c, dev_change_name, since 6.2).
+type renameLink struct{ from, to string }
+
+func (o renameLink) String() string  { return fmt.Sprintf("ip link set %s name %s", o.from, o.to) }
+func (o renameLink) subject() string { return o.from }
+func (o renameLink) makes() string   { return o.to }
+func (o renameLink) apply(k *Kernel) error {
+	link, err := k.link(o.from)
+	if err != nil {
+		return err
+	}
+	return k.netlink.LinkSetName(link, o.to)
+}
+
+// deleteLink is the Op that deletes a VLAN or bond.
+type deleteLink struct{ name, reason string }
+
+func (o deleteLink) String() string  { return fmt.Sprintf("ip link del %s  # %s", o.name, o.reason) }
+func (o deleteLink) subject() string { return o.name }
+func (o deleteLink) apply(k *Kernel) error {
+	link, err := k.link(o.name)
+	if err != nil {
+		return err
+	}
+	return k.netlink.LinkDel(link)
+}
+
+// addVLAN is the Op that makes an 802.1Q link.
+type addVLAN struct{ Link }
+
+func (o addVLAN) String() string {
+	return fmt.Sprintf("ip link add link %s name %s type vlan id %d", o.Parent, o.Name, o.VLANID)
+}
+func (o addVLAN) subject() string { return o.Parent }
+func (o addVLAN) makes() string   { return o.Name }
+func (o addVLAN) apply(k *Kernel) error {
+	parent, err := k.link(o.Parent)
+	if err != nil {
+		return err
+	}
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name, attributes.ParentIndex = o.Name, parent.Attrs().Index
+	return k.netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attributes, VlanId: o.VLANID})
+}
+
+// addBond is the Op that makes a bond without members.
+type addBond struct{ Link }
+
+func (o addBond) String() string {
+	s := fmt.Sprintf("ip link add %s type bond mode %s", o.Name, o.BondMode)
+	if o.BondMIIMon != 0 {
+		s += fmt.Sprintf(" miimon %d", o.BondMIIMon.Milliseconds())
+	}
+	return s
+}
+func (o addBond) subject() string { return o.Name }
+func (o addBond) makes() string   { return o.Name }
+func (o addBond) apply(k *Kernel) error {
+	mode := netlink.StringToBondMode(o.BondMode)
+	if mode == netlink.BOND_MODE_UNKNOWN {
+		return fmt.Errorf("unknown bond mode %q", o.BondMode)
+	}
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name = o.Name
+	bond := netlink.NewLinkBond(attributes)
+	bond.Mode = mode
+	if o.BondMIIMon != 0 {
+		bond.Miimon = int(o.BondMIIMon.Milliseconds())
+	}
+	return k.netlink.LinkAdd(bond)
+}
+
+// setMIIMon is the Op that sets how often a bond looks at its members.
+type setMIIMon struct {
+	bond     string
+	interval time.Duration
+}
+
+func (o setMIIMon) String() string {
+	return fmt.Sprintf("ip link set %s type bond miimon %d", o.bond, o.interval.Milliseconds())
+}
+func (o setMIIMon) subject() string { return o.bond }
+func (o setMIIMon) apply(k *Kernel) error {
+	link, err := k.link(o.bond)
+	if err != nil {
+		return err
+	}
+	change := netlink.NewLinkBond(netlink.LinkAttrs{Name: o.bond, Index: link.Attrs().Index, TxQLen: -1})
+	change.Miimon = int(o.interval.Milliseconds())
+	return k.netlink.LinkModify(change)
+}
+
+// joinBond is the Op that makes a link a member of a bond.
+type joinBond struct{ member, bond string }
+
+func (o joinBond) String() string  { return fmt.Sprintf("ip link set %s master %s", o.member, o.bond) }
+func (o joinBond) subject() string { return o.bond }
+func (o joinBond) apply(k *Kernel) error {
+	bond, err := k.link(o.bond)
+	if err != nil {
+		return err
+	}
+	member, err := k.link(o.member)
+	if err != nil {
+		return err
+	}
+	return k.netlink.LinkSetMaster(member, bond)
+}
+
+// markLink is the Op that marks a link as made by this package.
+type markLink struct{ name string }
+
+func (o markLink) String() string  { return fmt.Sprintf("ip link set %s alias %s", o.name, alias) }
+func (o markLink) subject() string { return o.name }
+func (o markLink) apply(k *Kernel) error {
+	link, err := k.link(o.name)
+	if err != nil {
+		return err
+	}
+	return k.netlink.LinkSetAlias(link, alias)
+}
+
+// setMTU is the Op that sets a link's MTU in bytes.
+type setMTU struct {
+	link string
+	mtu  int
+}
+
+func (o setMTU) String() string  { return fmt.Sprintf("ip link set %s mtu %d", o.link, o.mtu) }
+func (o setMTU) subject() string { return o.link }
+func (o setMTU) apply(k *Kernel) error {
+	link, err := k.link(o.link)
+	if err != nil {
+		return err
+	}
+	return k.netlink.LinkSetMTU(link, o.mtu)
+}
+
+// setLink is the Op that brings a link "up" or "down" or makes it leave its
+// bond ("nomaster").
+type setLink struct{ link, action string }
+
+func (o setLink) String() string  { return fmt.Sprintf("ip link set %s %s", o.link, o.action) }
+func (o setLink) subject() string { return o.link }
+func (o setLink) apply(k *Kernel) error {
+	link, err := k.link(o.link)
+	if err != nil {
+		return err
+	}
+	switch o.action {
+	case "up":
+		return k.netlink.LinkSetUp(link)
+	case "down":
+		return k.netlink.LinkSetDown(link)
+	case "nomaster":
+		return k.netlink.LinkSetNoMaster(link)
+	}
+	return errors.New("BUG: unknown action")
+}

@@ -1,0 +1,141 @@
+package network
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Tests against the running kernel live in network namespaces of their own:
+// the test binary runs itself again for one test in a new namespace, because
+// a goroutine cannot take its threads into one.
+
+const inside = "DIPPER_TEST_NAMESPACE"
+
+// inNamespace is true in the namespace. Outside, it runs the calling test in
+// one, reports the outcome and is false.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) == t.Name() {
+		return true
+	}
+	if os.Geteuid() != 0 {
+		skip(t, "network namespaces need root")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
+	cmd.Env = append(os.Environ(), inside+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	// The death signal comes when the thread that started the child ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Fatalf("in a namespace: %v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP")):
+		skip(t, "in a namespace: "+string(out))
+	case !bytes.Contains(out, []byte("--- PASS: "+t.Name()+" ")):
+		t.Fatalf("in a namespace the test did not run:\n%s", out)
+	case testing.Verbose():
+		t.Logf("in a namespace:\n%s", out)
+	}
+	return false
+}
+
+// skip skips with a reason, unless the place must have what is missing.
+func skip(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("DIPPER_LAB") == "require" {
+		t.Fatal("must not be skipped here: " + reason)
+	}
+	t.Skip(reason)
+}
+
+// tool skips when a program that the test needs is not installed.
+func tool(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		skip(t, name+" is missing: apt-get install "+pkg)
+	}
+	return path
+}
+
+// run runs one command line and returns what it printed.
+func run(t *testing.T, line string) string {
+	t.Helper()
+	words := strings.Fields(line)
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+	return string(out)
+}
+
+// kernelMakes skips when the running kernel cannot make a kind of link.
+func kernelMakes(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line)
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		skip(t, "this kernel refuses "+line+": "+strings.TrimSpace(string(out)))
+	}
+}
+
+// neighbour is another machine on the same wire: a namespace of its own.
+type neighbour struct {
+	t   *testing.T
+	pid string
+}
+
+// newNeighbour makes a veth pair: link here, link "peer" there.
+func newNeighbour(t *testing.T, link string) neighbour {
+	t.Helper()
+	cmd := exec.Command("unshare", "-n", "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone already
+		_ = cmd.Wait()         // killed
+	})
+	n := neighbour{t, strconv.Itoa(cmd.Process.Pid)}
+	waitForNamespace(t, n.pid)
+	run(t, "ip link add "+link+" type veth peer name peer netns "+n.pid)
+	n.run("ip link set lo up")
+	n.run("ip link set peer up")
+	return n
+}
+
+// waitForNamespace waits until unshare has left our namespace.
+func waitForNamespace(t *testing.T, pid string) {
+	t.Helper()
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1_000_000 {
+		if ns, err := os.Readlink("/proc/" + pid + "/ns/net"); err == nil && ns != own {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Fatal("the neighbour's namespace did not come")
+}
+
+func (n neighbour) run(line string) string {
+	n.t.Helper()
+	return run(n.t, "nsenter -t "+n.pid+" -n "+line)
+}
+
+// command prepares a command in the neighbour's namespace.
+func (n neighbour) command(line string) *exec.Cmd {
+	cmd := exec.Command("nsenter", append([]string{"-t", n.pid, "-n"}, strings.Fields(line)...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
