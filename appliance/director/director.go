@@ -17,7 +17,6 @@ import (
 func Desired(cfg *config.Config, leases []network.Lease) (network.State, ipvs.Table) {
 	state := uplink.State(cfg.Network, leases)
 	state.Addresses = append(state.Addresses, vips(cfg, state.Addresses)...)
-	settings := sysctls(cfg)
-	state.Sysctls = append(without(state.Sysctls, settings), settings...)
+	state.Sysctls = append(state.Sysctls, sysctls(cfg)...)
 	return state, table(cfg.Services)
 }

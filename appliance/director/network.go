@@ -93,9 +93,6 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 	if nat4 {
 		settings = append(settings, noRedirects(cfg.Network.Interfaces)...)
 	}
-	if nat6 {
-		settings = append(settings, acceptAdvertisements(cfg.Network.Interfaces)...)
-	}
 	return settings
 }
 
@@ -127,24 +124,4 @@ func noRedirects(interfaces []config.Interface) []network.Sysctl {
 		settings = append(settings, network.Sysctl{Path: "net/ipv4/conf/" + i.Name + "/send_redirects", Value: "0"})
 	}
 	return settings
-}
-
-// acceptAdvertisements keeps the default router that advertisements brought:
-// a machine that forwards IPv6 ignores them unless told by the value 2
-// (Documentation/networking/ip-sysctl.rst, accept_ra).
-func acceptAdvertisements(interfaces []config.Interface) []network.Sysctl {
-	var settings []network.Sysctl
-	for _, i := range interfaces {
-		if i.AcceptRA {
-			settings = append(settings, network.Sysctl{Path: "net/ipv6/conf/" + i.Name + "/accept_ra", Value: "2"})
-		}
-	}
-	return settings
-}
-
-// without returns settings without those that others set.
-func without(settings, others []network.Sysctl) []network.Sysctl {
-	return slices.DeleteFunc(slices.Clone(settings), func(s network.Sysctl) bool {
-		return slices.ContainsFunc(others, func(o network.Sysctl) bool { return o.Path == s.Path })
-	})
 }

@@ -1,6 +1,9 @@
 package realserver
 
 import (
+	"math"
+	"slices"
+
 	"dipper/appliance/config"
 	"dipper/appliance/network"
 )
@@ -25,15 +28,15 @@ const (
 // would not fit and the director would have to tell them so by ICMP, which
 // firewalls on the way like to drop.
 //
-// The network between director and real server is taken to have the smallest
-// MTU of this machine's interfaces, and the outer header to be of v's family:
-// through an IPv6 network the tunnel of an IPv4 VIP takes 20 bytes more.
-func clamp(v config.VirtualAddress, interfaces []config.Interface) network.MSSClamp {
+// The path from the director is taken to carry mtu bytes, and the outer header
+// to be of v's family: through an IPv6 network the tunnel of an IPv4 VIP takes
+// 20 bytes more.
+func clamp(v config.VirtualAddress, mtu int) network.MSSClamp {
 	ip := sizeIPv4
 	if v.Address.Is6() {
 		ip = sizeIPv6
 	}
-	mss := smallestMTU(interfaces) - ip - overhead(v.Tunnel) - ip - sizeTCP
+	mss := mtu - ip - overhead(v.Tunnel) - ip - sizeTCP
 	return network.MSSClamp{Source: v.Address, MSS: uint16(max(mss, 0))}
 }
 
@@ -52,18 +55,21 @@ func overhead(t config.Tunnel) int {
 	}
 }
 
-func smallestMTU(interfaces []config.Interface) int {
-	smallest := 0
-	for _, i := range interfaces {
-		mtu := i.MTU
+// smallestMTU is that of the links which have an address: the packets of the
+// director come in by one of them.
+func smallestMTU(uplink network.State) int {
+	smallest := math.MaxInt
+	for _, link := range uplink.Links {
+		if !slices.ContainsFunc(uplink.Addresses, func(a network.Address) bool { return a.Link == link.Name }) {
+			continue
+		}
+		mtu := link.MTU
 		if mtu == 0 {
 			mtu = ethernetMTU
 		}
-		if smallest == 0 || mtu < smallest {
-			smallest = mtu
-		}
+		smallest = min(smallest, mtu)
 	}
-	if smallest == 0 {
+	if smallest == math.MaxInt {
 		return ethernetMTU
 	}
 	return smallest

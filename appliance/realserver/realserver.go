@@ -25,8 +25,8 @@ import (
 // (net/ipv6/ndisc.c, ndisc_recv_ns looks the target up with strict=1).
 func Desired(cfg *config.Config, leases []network.Lease) network.State {
 	state := uplink.State(cfg.Network, leases)
-	settings := sysctls(cfg)
-	state.Sysctls = append(without(state.Sysctls, settings), settings...)
+	state.Sysctls = append(state.Sysctls, sysctls(cfg)...)
+	mtu := smallestMTU(state)
 	for _, link := range decapsulators(cfg.VirtualAddresses) {
 		state.Links = append(state.Links, network.Link{Name: link, Kind: network.Fallback})
 	}
@@ -37,7 +37,7 @@ func Desired(cfg *config.Config, leases []network.Lease) network.State {
 			VIP:    true,
 		})
 		if v.Forward == config.TUN {
-			state.MSSClamps = append(state.MSSClamps, clamp(v, cfg.Network.Interfaces))
+			state.MSSClamps = append(state.MSSClamps, clamp(v, mtu))
 		}
 	}
 	state.FOU = ports(cfg.VirtualAddresses)
@@ -136,15 +136,9 @@ func deafToRedirects(interfaces []config.Interface) []network.Sysctl {
 	for _, i := range interfaces {
 		settings = append(settings,
 			network.Sysctl{Path: "net/ipv4/conf/" + i.Name + "/accept_redirects", Value: "0"},
-			network.Sysctl{Path: "net/ipv6/conf/" + i.Name + "/accept_redirects", Value: "0"},
+			// Absent where the MTU is below IPv6's 1280 bytes.
+			network.Sysctl{Path: "net/ipv6/conf/" + i.Name + "/accept_redirects", Value: "0", Optional: true},
 		)
 	}
 	return settings
-}
-
-// without returns settings without those that others set.
-func without(settings, others []network.Sysctl) []network.Sysctl {
-	return slices.DeleteFunc(slices.Clone(settings), func(s network.Sysctl) bool {
-		return slices.ContainsFunc(others, func(o network.Sysctl) bool { return o.Path == s.Path })
-	})
 }
