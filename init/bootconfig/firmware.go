@@ -104,7 +104,7 @@ func readExactly(path string, size int) (data []byte, err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	data = make([]byte, size)
 	if _, err := io.ReadFull(file, data); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
 	}
 	return data, nil
 }
@@ -137,11 +137,11 @@ func readOpen(file *os.File) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", file.Name())
+		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(file.Name()))
 	}
 	data, err := readBounded(file, info.Size())
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file.Name(), err)
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(file.Name()), err)
 	}
 	return data, nil
 }

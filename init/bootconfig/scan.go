@@ -33,7 +33,7 @@ type scan struct {
 	log     *slog.Logger
 	started time.Time
 	volumes []volume
-	probed  map[string]bool // devices that were looked at, with or without success
+	probed  map[string]bool // devices by path: done with, or (false) to be tried again
 	settled bool            // no USB drive is on its way
 }
 
@@ -95,7 +95,8 @@ func (s *scan) String() string {
 	return strings.Join(names, ", ")
 }
 
-// refresh probes the block devices that were not there the last time.
+// refresh probes the block devices that were not there the last time, or could
+// not be read: sysfs may show a drive before it has a node in /dev.
 func (s *scan) refresh(ctx context.Context) {
 	devices, err := blockDevices(s.root)
 	if err != nil {
@@ -107,14 +108,13 @@ func (s *scan) refresh(ctx context.Context) {
 	var fresh []blockDevice
 	for _, device := range devices {
 		if !s.probed[device.path] {
-			s.probed[device.path] = true
 			fresh = append(fresh, device)
 		}
 	}
 	s.volumes = append(s.volumes, s.probeAll(ctx, fresh)...)
 }
 
-// probed is what came of one device.
+// probedDevice is what came of one device.
 type probedDevice struct {
 	index      int
 	filesystem Filesystem
@@ -151,11 +151,13 @@ func (s *scan) collect(ctx context.Context, devices []blockDevice, answers []*pr
 	var volumes []volume
 	for i, answer := range answers {
 		device := devices[i]
+		_, again := s.probed[device.path]
+		s.probed[device.path] = answer == nil || answer.err == nil
 		switch {
 		case answer == nil:
 			s.log.ErrorContext(ctx, "disk does not answer, it is left out", "device", device.path, "after", probePatience)
-		case answer.err != nil:
-			s.log.WarnContext(ctx, "disk cannot be read, it is left out", "device", device.path, "error", answer.err)
+		case answer.err != nil && !again:
+			s.log.WarnContext(ctx, "disk cannot be read", "device", device.path, "error", answer.err)
 		case answer.ok:
 			volumes = append(volumes, volume{device.path, answer.filesystem, device.usb})
 		}
