@@ -34,6 +34,13 @@ type Helper struct {
 	Connect func(ctx context.Context) (network.Lease, error)
 }
 
+// LeaseEvents connect a DHCP client with the reconciler.
+type LeaseEvents struct {
+	Known *network.Lease // from before a restart of the control plane; nil: none
+	Got   func(network.Lease)
+	Lost  func()
+}
+
 // Options are what a control plane is made of.
 type Options struct {
 	Version    string
@@ -45,7 +52,7 @@ type Options struct {
 	// Foreign tells of changes in the kernel's network, our own included.
 	Foreign <-chan struct{}
 	// DHCP runs a client on a link until ctx ends.
-	DHCP func(ctx context.Context, link string, got func(network.Lease), lost func(link string))
+	DHCP func(ctx context.Context, link string, events LeaseEvents)
 	// Acquire finds the boot config. It answers an error that wraps
 	// ErrNoConfig when there is none.
 	Acquire func(ctx context.Context, h Helper) (BootConfig, error)
@@ -57,6 +64,11 @@ type Options struct {
 // Run is the control plane: it returns when ctx ends, or, with the VIPs
 // withdrawn, when PID 1 asks for that.
 func Run(ctx context.Context, o Options) error {
+	running := running{dir: o.RunDir}
+	known, err := running.loadLeases()
+	if err != nil {
+		o.Log.Error("asking for new leases", "error", err)
+	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
 	r := &reconciler{
 		network:    o.Network,
@@ -64,23 +76,26 @@ func Run(ctx context.Context, o Options) error {
 		responders: o.Responders,
 		supervisor: o.Supervisor,
 		board:      board,
+		running:    running,
 		log:        o.Log,
 		hostname:   o.Hostname,
 		foreign:    o.Foreign,
 		ask:        make(chan func(context.Context)),
 		leased:     make(chan network.Lease, 1),
-		in:         intent{leases: make(map[string]network.Lease)},
+		in:         intent{leases: known},
 	}
 	dhcp := newLeases(func(ctx context.Context, link string) {
-		o.DHCP(ctx, link,
-			func(l network.Lease) { r.gotLease(ctx, l) },
-			func(link string) { r.lostLease(ctx, link) })
+		o.DHCP(ctx, link, LeaseEvents{
+			Known: r.knownLease(ctx, link),
+			Got:   func(l network.Lease) { r.gotLease(ctx, l) },
+			Lost:  func() { r.lostLease(ctx, link) },
+		})
 	})
 	r.leases = dhcp
 	b := &backend{
 		board:      board,
 		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json")},
-		running:    running{dir: o.RunDir},
+		running:    running,
 		reconciler: r,
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},

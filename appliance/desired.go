@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"dipper/appliance/config"
@@ -22,26 +23,39 @@ type intent struct {
 
 // desired is what the kernel and the responder should be.
 type desired struct {
-	network    network.State
-	table      *ipvs.Table // nil: the role has none, and the kernel's is left alone
-	responders []config.Responder
+	network     network.State
+	table       *ipvs.Table // nil: the role has none, and the kernel's is left alone
+	responders  []config.Responder
+	nameServers []netip.Addr
 }
 
 // desire computes the desired state; it is pure.
 func desire(in intent) desired {
-	if in.config == nil {
-		return desired{network: uplink.State(maintenanceNetwork(in.links), in.leaseList())}
-	}
-	switch in.config.Role {
-	case config.RoleDirector:
-		net, table := director.Desired(in.config, in.leaseList())
-		return desired{network: net, table: &table}
+	leases := in.leaseList()
+	want := desired{nameServers: in.nameServers()}
+	switch {
+	case in.config == nil:
+		want.network = uplink.State(maintenanceNetwork(in.links), leases)
+	case in.config.Role == config.RoleDirector:
+		net, table := director.Desired(in.config, leases)
+		want.network, want.table = net, &table
 	default:
-		return desired{
-			network:    realserver.Desired(in.config, in.leaseList()),
-			responders: in.config.Serve,
-		}
+		want.network = realserver.Desired(in.config, leases)
+		want.responders = in.config.Serve
 	}
+	return want
+}
+
+// nameServers are the configuration's, or else those of the leases.
+func (in intent) nameServers() []netip.Addr {
+	if in.config != nil && len(in.config.Network.NameServers) > 0 {
+		return in.config.Network.NameServers
+	}
+	var all []netip.Addr
+	for _, l := range in.leaseList() {
+		all = append(all, l.NameServers...)
+	}
+	return all
 }
 
 // maintenanceNetwork asks for an address on every physical link.

@@ -67,6 +67,20 @@ func (r *reconciler) connect(ctx context.Context) (network.Lease, error) {
 	}
 }
 
+// knownLease answers a link's lease from before a restart.
+func (r *reconciler) knownLease(ctx context.Context, link string) *network.Lease {
+	known, err := submit(ctx, r, func(context.Context) (*network.Lease, error) {
+		if l, ok := r.in.leases[link]; ok {
+			return &l, nil
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return nil // the machine ends, and the client with it
+	}
+	return known
+}
+
 // gotLease brings a DHCP client's lease to the reconciler.
 func (r *reconciler) gotLease(ctx context.Context, l network.Lease) {
 	r.news(ctx, func() { r.in.leases[l.Link] = l })
@@ -86,6 +100,9 @@ func (r *reconciler) news(ctx context.Context, edit func()) {
 	// The outcome is on the board, and a lease without a reconciler is of no use.
 	_, _ = submit(ctx, r, func(ctx context.Context) ([]string, error) {
 		edit()
+		if err := r.running.saveLeases(r.in.leases); err != nil {
+			r.log.Error("a restart of the control plane will ask for new leases", "error", err)
+		}
 		return r.reconcile(ctx)
 	})
 }

@@ -66,6 +66,7 @@ type reconciler struct {
 	leases     Leases
 	supervisor Supervisor
 	board      *board
+	running    running
 	log        *slog.Logger
 	hostname   func(name string) error
 
@@ -256,7 +257,7 @@ func (r *reconciler) reconcile(ctx context.Context) ([]string, error) {
 	for _, edit := range text {
 		r.log.Info("edit: " + edit)
 	}
-	err = errors.Join(r.identify(), r.apply(ctx, p, want.responders))
+	err = errors.Join(r.identify(), r.running.saveNameServers(want.nameServers), r.apply(ctx, p, want.responders))
 	r.edits += len(text)
 	r.report(want, err)
 	return text, err
