@@ -83,6 +83,7 @@ func (m *machine) boot() {
 	})
 	m.step("host", m.prepareHost)
 	m.step("children", m.startWards)
+	m.say(journal.Info, fmt.Sprintf("children started %s after the kernel, %s of them in init", round(sinceBoot()), round(sinceBoot()-began)))
 	m.afterwards()
 }
 

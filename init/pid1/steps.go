@@ -77,8 +77,10 @@ func (s *steps) took(name string, began, took time.Duration, outcome, detail str
 	}
 }
 
+// report logs a step. One that went well is on no console: a line on a serial
+// one takes milliseconds, and the machine waits for it.
 func (s *steps) report(name string, took time.Duration, outcome, detail string) {
-	p, text := journal.Info, fmt.Sprintf("step=%q took=%s outcome=%s", name, round(took), outcome)
+	p, text := journal.Debug, fmt.Sprintf("step=%q took=%s outcome=%s", name, round(took), outcome)
 	if outcome == failed {
 		p = journal.Error
 	}

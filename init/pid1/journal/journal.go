@@ -26,6 +26,7 @@ const (
 	Warning Priority = 4
 	Notice  Priority = 5
 	Info    Priority = 6
+	Debug   Priority = 7 // in the log, but on no console unless asked for
 )
 
 // Sizes of what is kept and of what may wait.
@@ -73,9 +74,13 @@ func (j *Journal) Log(p Priority, source, text string) {
 	s.flush()
 }
 
-// Pump adds every line that r gives until r ends.
+// Pump adds every line that r gives until r ends. A line may begin with its
+// severity, as "<4>"; without it is Info.
 func (j *Journal) Pump(source string, r io.Reader) error {
-	s := splitter{emit: func(raw []byte) { j.add(Info, source, raw) }}
+	s := splitter{emit: func(raw []byte) {
+		p, text := severity(raw)
+		j.add(p, source, text)
+	}}
 	defer s.flush()
 	buffer := make([]byte, 4096)
 	for {

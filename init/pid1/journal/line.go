@@ -46,6 +46,14 @@ func (s *splitter) flush() {
 	}
 }
 
+// severity takes the "<4>" off the beginning of a line (sd-daemon(3)).
+func severity(raw []byte) (Priority, []byte) {
+	if len(raw) < 3 || raw[0] != '<' || raw[1] < '0' || raw[1] > '7' || raw[2] != '>' {
+		return Info, raw
+	}
+	return Priority(raw[1] - '0'), raw[3:]
+}
+
 // clean makes a raw line fit for a console: whoever gets bytes into a log must
 // not be able to move a cursor or retitle a terminal. Tabs become spaces, a
 // carriage return at the end goes, and all else that does not print is shown
