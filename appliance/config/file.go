@@ -188,6 +188,7 @@ type fileResponder struct {
 	address  field[netip.Addr]
 	body     field[string]
 	file     field[string]
+	size     field[int]
 	status   field[int]
 }
 
@@ -198,6 +199,7 @@ func (r *fileResponder) keys() []key {
 		{"address", scalar(&r.address, hostAddress)},
 		{"body", scalar(&r.body, text("a text"))},
 		{"file", scalar(&r.file, absolutePath)},
+		{"size", scalar(&r.size, integer("a number of bytes", 1, maxGenerated))},
 		{"status", scalar(&r.status, integer("an HTTP status", 200, 599))},
 	}
 }

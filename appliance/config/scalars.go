@@ -12,9 +12,10 @@ import (
 
 // The limits of single values.
 const (
-	minMTU    = 576 // RFC 791: what every IPv4 host must accept
-	maxMTU    = 65535
-	maxWeight = math.MaxInt32 // ip_vs_ctl.c: weights are a signed 32-bit number
+	minMTU       = 576 // RFC 791: what every IPv4 host must accept
+	maxMTU       = 65535
+	maxWeight    = math.MaxInt32 // ip_vs_ctl.c: weights are a signed 32-bit number
+	maxGenerated = 1 << 40       // bytes of generated text: 1 TiB lasts for any test
 
 	defaultGUEPort   = 6080 // IANA: gue 6080/udp
 	defaultScheduler = "wlc"

@@ -371,7 +371,8 @@ func (r *resolver) resolveResponder(item field[fileResponder]) (Responder, bool)
 	if !item.valid || !required(r.decoder, item.at, "protocol", raw.protocol, "http, tcp-echo or udp-echo") {
 		return Responder{}, false
 	}
-	responder := Responder{Protocol: raw.protocol.value, Address: raw.address.value, Body: raw.body.value, File: raw.file.value}
+	responder := Responder{Protocol: raw.protocol.value, Address: raw.address.value,
+		Body: raw.body.value, File: raw.file.value, Size: int64(raw.size.value)}
 	if raw.protocol.value == ServeHTTP {
 		responder.Port, responder.Status = uint16(or(raw.port, 80)), or(raw.status, 200)
 		r.checkHTTP(raw)
@@ -383,28 +384,42 @@ func (r *resolver) resolveResponder(item field[fileResponder]) (Responder, bool)
 }
 
 func (r *resolver) checkHTTP(raw fileResponder) {
-	if raw.body.given && raw.file.given {
-		r.report(raw.file.at, fault{problem: "body and file are both given", hint: "a responder answers with one of them"})
+	contents := given(raw.contents())
+	if len(contents) > 1 {
+		r.report(contents[1].at, fault{problem: fmt.Sprintf("%s and %s are both given", contents[0].name, contents[1].name),
+			hint: "a responder answers with one of them"})
 	}
-	if bodyless := raw.status.value == 204 || raw.status.value == 304; bodyless && (raw.body.given || raw.file.given) {
-		r.report(raw.status.at, fault{problem: fmt.Sprintf("status %d has no body", raw.status.value), hint: "remove body or file, or choose another status"})
+	if bodyless := raw.status.value == 204 || raw.status.value == 304; bodyless && len(contents) > 0 {
+		r.report(raw.status.at, fault{problem: fmt.Sprintf("status %d has no body", raw.status.value),
+			hint: fmt.Sprintf("remove %s, or choose another status", contents[0].name)})
 	}
 }
 
 func (r *resolver) checkNoHTTP(raw fileResponder) {
-	for _, f := range []struct {
-		name  string
-		given bool
-		at    place
-	}{
-		{"body", raw.body.given, raw.body.at},
-		{"file", raw.file.given, raw.file.at},
-		{"status", raw.status.given, raw.status.at},
-	} {
-		if f.given {
-			r.report(f.at, fault{problem: fmt.Sprintf("%s has no %s", raw.protocol.value, f.name), hint: "an echo sends back what it gets; only http has it"})
-		}
+	for _, f := range given(append(raw.contents(), presence{"status", raw.status.given, raw.status.at})) {
+		r.report(f.at, fault{problem: fmt.Sprintf("%s has no %s", raw.protocol.value, f.name),
+			hint: "an echo sends back what it gets; only http has it"})
 	}
+}
+
+// presence is a key that may be there.
+type presence struct {
+	name  string
+	given bool
+	at    place
+}
+
+// contents are the keys that say what an HTTP responder answers with.
+func (r fileResponder) contents() []presence {
+	return []presence{
+		{"body", r.body.given, r.body.at},
+		{"file", r.file.given, r.file.at},
+		{"size", r.size.given, r.size.at},
+	}
+}
+
+func given(keys []presence) []presence {
+	return slices.DeleteFunc(keys, func(p presence) bool { return !p.given })
 }
 
 // checkListenerAddress reports responders on an address that the machine does

@@ -82,7 +82,8 @@ func link(iface config.Interface, lease network.Lease) network.Link {
 // does so even where a role makes the machine forward, with which 1 would
 // silently mean no (Documentation/networking/ip-sysctl.rst, accept_ra).
 func advertisements(iface config.Interface) network.Sysctl {
-	setting := network.Sysctl{Path: "net/ipv6/conf/" + iface.Name + "/accept_ra", Value: "0"}
+	// Absent where the MTU is below IPv6's 1280 bytes.
+	setting := network.Sysctl{Path: "net/ipv6/conf/" + iface.Name + "/accept_ra", Value: "0", Optional: true}
 	if iface.AcceptRA {
 		setting.Value = "2"
 	}
