@@ -111,8 +111,8 @@ type Result struct {
 
 // Acquire tries the sources in order and returns the first boot config there
 // is. A source that has one which cannot be read is a Failed step, and the next
-// source is tried. With none left the error is ErrNone; it is ctx's when ctx
-// ended first.
+// source is tried. With none left the error is ErrNone, and below it one line
+// for each Failed step; it is ctx's when ctx ended first.
 func Acquire(ctx context.Context, m Machine) (Result, error) {
 	if m.Log == nil {
 		m.Log = slog.New(slog.DiscardHandler)
@@ -132,7 +132,19 @@ func Acquire(ctx context.Context, m Machine) (Result, error) {
 			return result, fmt.Errorf("%w: %s: %s", ErrNone, step.Name(), step.Detail)
 		}
 	}
-	return result, ErrNone
+	return result, none(result.Steps)
+}
+
+// none is ErrNone with what is in the way: a boot config that cannot be read is
+// more likely the one that was meant than a boot config that nobody made.
+func none(steps []Step) error {
+	reasons := []error{ErrNone}
+	for _, s := range steps {
+		if s.Outcome == Failed {
+			reasons = append(reasons, fmt.Errorf("%s: %s", s.Name(), s.Detail))
+		}
+	}
+	return errors.Join(reasons...)
 }
 
 // acquisition is the state of one Acquire: what was learned once and is used by

@@ -133,6 +133,20 @@ initrd: /etc/dipper/dipper.yaml: found
 	}
 }
 
+// TestNothingReadable: the error says which boot configs are in the way.
+func TestNothingReadable(t *testing.T) {
+	m := newMachine(t)
+	m.oemStrings("dipper.config=%%%")
+	m.disk("vda", extImage(VolumeLabel))
+	_, err := m.acquire()
+	want := `no boot config
+SMBIOS: OEM string dipper.config: decode base64: illegal base64 data at input byte 0
+volume: /dev/vda (ext4, label DIPPER): dipper.yaml: mount /dev/vda: bad superblock`
+	if !errors.Is(err, ErrNone) || errorText(err) != want {
+		t.Errorf("error is\n%v\nwant\n%s", err, want)
+	}
+}
+
 func TestNoneStops(t *testing.T) {
 	m := newMachine(t)
 	m.commandLine("quiet dipper.config=none")

@@ -101,18 +101,25 @@ func (a *acquisition) fetch(ctx context.Context, text string, patience time.Dura
 	if errors.Is(leaseErr, errNoLinks) {
 		return finding{place: redacted(text)}, leaseErr
 	}
+	found, err := a.fetchExpanded(deadline, text, lease)
+	if err != nil && leaseErr != nil {
+		err = fmt.Errorf("%w (%w)", err, leaseErr)
+	}
+	return found, err
+}
+
+func (a *acquisition) fetchExpanded(ctx context.Context, text string, lease Lease) (finding, error) {
+	found := finding{place: redacted(text)}
 	expanded, err := expand(text, a.variables(lease))
 	if err != nil {
-		return finding{place: redacted(text)}, errors.Join(err, leaseErr)
+		return found, err
 	}
 	u, err := parseURL(expanded)
 	if err != nil {
-		return finding{place: redacted(text)}, err
+		return found, err
 	}
-	found := finding{place: u.Redacted()}
-	if found.data, err = a.fetcher.fetch(deadline, u); err != nil && leaseErr != nil {
-		err = fmt.Errorf("%w (%w)", err, leaseErr)
-	}
+	found.place = u.Redacted()
+	found.data, err = a.fetcher.fetch(ctx, u)
 	return found, err
 }
 
