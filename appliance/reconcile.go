@@ -268,8 +268,8 @@ func (r *reconciler) reconcile(ctx context.Context) ([]string, error) {
 func (r *reconciler) apply(ctx context.Context, p plan, responders []config.Responder) error {
 	var errs []error
 	stage := func(name string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		for _, e := range each(err) {
+			errs = append(errs, fmt.Errorf("%s: %w", name, e))
 		}
 	}
 	stage("network", r.network.Apply(ctx, p.network.Withdraw))
@@ -342,14 +342,27 @@ func addresses(state network.State) (own, vips []string) {
 	return own, vips
 }
 
-// lines flattens a tree of joined errors into one line each.
+// lines are a tree of joined errors, one line each.
 func lines(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []string
-		for _, e := range joined.Unwrap() {
-			all = append(all, lines(e)...)
-		}
-		return all
+	var all []string
+	for _, e := range each(err) {
+		all = append(all, e.Error())
 	}
-	return []string{err.Error()}
+	return all
+}
+
+// each flattens a tree of joined errors; nil has none.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, each(e)...)
+	}
+	return all
 }

@@ -1,0 +1,213 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dipper/appliance/api"
+	"dipper/appliance/config"
+	"dipper/appliance/ipvs"
+	"dipper/appliance/network"
+)
+
+// journal records, across all fakes, what was done in which order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+// take answers what was recorded since the last take.
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	taken := j.lines
+	j.lines = nil
+	return taken
+}
+
+// fakeNetwork is a kernel that becomes what it is told to: the state of the
+// last plan, once all of its edits were applied.
+type fakeNetwork struct {
+	*journal
+	links []string
+
+	mu       sync.Mutex
+	now      network.State
+	wanted   network.State
+	left     int
+	refuse   string // edits with this text fail
+	observed int
+}
+
+func (f *fakeNetwork) Observe(_ context.Context, desired network.State) (network.State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.observed++
+	f.wanted = desired
+	return f.now, nil
+}
+
+func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, op := range ops {
+		if f.refuse != "" && strings.Contains(op.String(), f.refuse) {
+			errs = append(errs, &network.OpError{Op: op.String(), Err: errors.New("refused by the test")})
+			continue
+		}
+		f.add(op.String())
+	}
+	if len(errs) == 0 {
+		f.now = f.wanted
+		f.now.Links = slices.Clone(f.now.Links)
+		for i := range f.now.Links {
+			f.now.Links[i].Up = true
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f *fakeNetwork) PhysicalLinks(context.Context) ([]string, error) { return f.links, nil }
+
+// fakeTable adds its edits to the journal.
+type fakeTable struct {
+	ipvs.Fake
+	*journal
+}
+
+func (f *fakeTable) Apply(ctx context.Context, ops []ipvs.Op) error {
+	for _, op := range ops {
+		f.add(op.String())
+	}
+	return f.Fake.Apply(ctx, ops)
+}
+
+// fakeResponders adds what is served to the journal.
+type fakeResponders struct {
+	*journal
+	last []config.Responder
+}
+
+func (f *fakeResponders) Set(_ context.Context, want []config.Responder) error {
+	if !slices.Equal(f.last, want) {
+		f.add("serve " + string(want[0].Protocol))
+	}
+	f.last = want
+	return nil
+}
+
+// fakeSupervisor is PID 1.
+type fakeSupervisor struct {
+	withdraw chan struct{}
+	ended    chan api.Power
+}
+
+func newFakeSupervisor() *fakeSupervisor {
+	return &fakeSupervisor{withdraw: make(chan struct{}), ended: make(chan api.Power, 1)}
+}
+
+func (f *fakeSupervisor) Beat()                     {}
+func (f *fakeSupervisor) Withdraw() <-chan struct{} { return f.withdraw }
+func (f *fakeSupervisor) End(how api.Power) error   { f.ended <- how; return nil }
+
+// machine is a control plane on fakes.
+type machine struct {
+	*journal
+	network    *fakeNetwork
+	table      *fakeTable
+	supervisor *fakeSupervisor
+	options    Options
+	ended      chan struct{} // closed when the last run has ended
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	j := &journal{}
+	m := &machine{
+		journal: j,
+		network: &fakeNetwork{
+			journal: j,
+			links:   []string{"eth0"},
+			now:     network.State{Links: []network.Link{{Name: "eth0", Kind: network.Physical}}},
+		},
+		table:      &fakeTable{journal: j},
+		supervisor: newFakeSupervisor(),
+	}
+	m.options = Options{
+		Version:    "1.0",
+		RunDir:     t.TempDir(),
+		Supervisor: m.supervisor,
+		Network:    m.network,
+		OpenTable:  func() (TableKernel, error) { return m.table, nil },
+		Responders: &fakeResponders{journal: j},
+		DHCP:       func(ctx context.Context, _ string, _ LeaseEvents) { <-ctx.Done() },
+		Acquire: func(context.Context, Helper) (BootConfig, error) {
+			return BootConfig{}, ErrNoConfig
+		},
+		Hostname: func(string) error { return nil },
+		Log:      slog.New(slog.DiscardHandler),
+	}
+	return m
+}
+
+// boots lets Acquire find yaml.
+func (m *machine) boots(yaml string) {
+	m.options.Acquire = func(_ context.Context, h Helper) (BootConfig, error) {
+		h.Step(api.BootStep{Name: "config: test", Outcome: "found"}, time.Now(), 0)
+		return BootConfig{Source: "test", YAML: []byte(yaml)}, nil
+	}
+}
+
+// run starts the control plane and answers a client and a way to kill it,
+// which leaves everything as it is.
+func (m *machine) run(t *testing.T) (c *api.Client, kill func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	m.ended = ended
+	go func() {
+		defer close(ended)
+		if err := Run(ctx, m.options); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	c = api.NewClient(m.options.RunDir + "/api.sock")
+	kill = sync.OnceFunc(func() {
+		c.Close()
+		cancel()
+		<-ended
+	})
+	t.Cleanup(kill)
+	return c, kill
+}
+
+// await waits until the machine is in one of the states.
+func await(t *testing.T, c *api.Client, states ...api.State) api.Status {
+	t.Helper()
+	revision := -1
+	for t.Context().Err() == nil {
+		s, err := c.NextStatus(t.Context(), revision)
+		if err != nil {
+			continue // the socket is not there yet
+		}
+		if slices.Contains(states, s.State) {
+			return s
+		}
+		revision = s.Revision
+	}
+	t.Fatalf("never %v", states)
+	return api.Status{}
+}
