@@ -20,6 +20,9 @@ import (
 // ErrNoConfig is what Acquire answers when no source has a configuration.
 var ErrNoConfig = errors.New("no boot config found")
 
+// errBroken says that there is a boot config which nobody can use.
+var errBroken = errors.New("the boot config has mistakes, and nothing of it was applied")
+
 // BootConfig is a configuration's bytes and where they came from.
 type BootConfig struct {
 	Source string
@@ -163,7 +166,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 	b.board.update(func(s *api.Status) { s.Source = boot.Source })
 	cfg, err := config.Parse(boot.Source, boot.YAML)
 	if err != nil {
-		b.maintain(ctx, o, fmt.Errorf("the configuration from %s has mistakes: %w", boot.Source, refusal(err)))
+		b.maintain(ctx, o, fmt.Errorf("%w: %w", errBroken, err))
 		return
 	}
 	b.adopt(ctx, o, boot, cfg)
@@ -217,12 +220,25 @@ func (b *backend) maintain(ctx context.Context, o Options, why error) {
 	o.Log.Error("maintenance: no usable configuration", "error", why)
 	b.board.update(func(s *api.Status) {
 		s.State = api.Maintenance
-		s.Problems = lines(why)
+		s.Problems = maintenanceProblems(why)
 		s.Advice = maintenanceAdvice(why)
 	})
 	if err := b.reconciler.seek(ctx); err != nil && ctx.Err() == nil {
 		o.Log.Error("maintenance: no network", "error", err)
 	}
+}
+
+// maintenanceProblems gives each of a configuration's mistakes a line.
+func maintenanceProblems(why error) []string {
+	problems := []string{why.Error()}
+	var mistakes config.Errors
+	if errors.As(why, &mistakes) {
+		problems = []string{errBroken.Error()}
+		for _, m := range mistakes {
+			problems = append(problems, m.Error())
+		}
+	}
+	return problems
 }
 
 // maintenanceAdvice says how to get out of maintenance.

@@ -164,7 +164,7 @@ func TestMaintenance(t *testing.T) {
 			acquire: func(context.Context, Helper) (BootConfig, error) {
 				return BootConfig{Source: "fw_cfg", YAML: []byte("role: directr\n")}, nil
 			},
-			problem: "the configuration from fw_cfg has mistakes",
+			problem: "the boot config has mistakes",
 		},
 	}
 	for name, tt := range tests {

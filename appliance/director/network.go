@@ -8,15 +8,8 @@ import (
 	"dipper/appliance/network"
 )
 
-// loopback holds VIPs that lie in no connected network: a router sends them
-// here, and nobody asks for them by ARP or neighbour discovery.
-const loopback = "lo"
-
 // vips returns the addresses that services listen on and that are not the
-// machine's own anyway (own: those). Each is a host address of its own, on the
-// link whose network holds it, and announced there. Without such a network it
-// is on the loopback link, unless a DHCP lease that is still missing may bring
-// the network.
+// machine's own anyway (own: those). Each is a host address of its own.
 func vips(cfg *config.Config, own []network.Address) []network.Address {
 	var all []network.Address
 	seen := make(map[netip.Addr]bool)
@@ -29,23 +22,39 @@ func vips(cfg *config.Config, own []network.Address) []network.Address {
 			continue
 		}
 		seen[vip] = true
-		address := network.Address{
-			Link:   connected(own, vip),
-			Prefix: netip.PrefixFrom(vip, vip.BitLen()),
-			VIP:    true,
+		if link, announce := home(vip, own, cfg.Network.Interfaces); link != "" {
+			all = append(all, network.Address{
+				Link:     link,
+				Prefix:   netip.PrefixFrom(vip, vip.BitLen()),
+				VIP:      true,
+				Announce: announce,
+			})
 		}
-		switch {
-		case address.Link != "":
-			address.Announce = true
-		case vip.Is4() && awaitsLease(cfg.Network.Interfaces, own):
-			continue
-		default:
-			address.Link = loopback
-		}
-		all = append(all, address)
 	}
 	slices.SortFunc(all, func(a, b network.Address) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
 	return all
+}
+
+// home returns the link that a VIP belongs on, and whether to announce it
+// there; no link as long as that cannot be known.
+//
+// It is the link whose network holds the VIP. A configuration without leases
+// and router advertisements has such a link for every VIP. Otherwise the VIP
+// is where advertisements come in, whose networks only the kernel knows, or,
+// when all leases are there, on the loopback link: then a router sends it here.
+func home(vip netip.Addr, own []network.Address, interfaces []config.Interface) (link string, announce bool) {
+	if link := connected(own, vip); link != "" {
+		return link, true
+	}
+	if vip.Is6() {
+		if i := slices.IndexFunc(interfaces, func(i config.Interface) bool { return i.AcceptRA }); i >= 0 {
+			return interfaces[i].Name, true
+		}
+	}
+	if vip.Is4() && awaitsLease(interfaces, own) {
+		return "", false
+	}
+	return "lo", false
 }
 
 // connected returns the link with the smallest network that holds vip, or "".
@@ -76,8 +85,6 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 		// the neighbours may have learnt another machine's in between.
 		{Path: "net/ipv4/conf/all/arp_notify", Value: "1"},
 		{Path: "net/ipv6/conf/all/ndisc_notify", Value: "1"},
-		// Removing an address takes no other one with it.
-		{Path: "net/ipv4/conf/all/promote_secondaries", Value: "1"},
 		// Only NAT routes packets: replies of real servers pass through here.
 		// DR and TUN leave from the local input path and need no forwarding.
 		{Path: "net/ipv4/ip_forward", Value: flag(nat4)},
