@@ -12,16 +12,6 @@ import (
 	"dipper/init/pid1/watchdog"
 )
 
-// How long the control plane may be silent, in ticks of a second. The control
-// plane beats every second; on a slow machine under load gaps of several
-// seconds were seen. Patience leaves time for several starts.
-const (
-	tick          = time.Second
-	freezeTicks   = 20
-	killTicks     = 25
-	patienceTicks = 60
-)
-
 // heart hears the beats of the control plane, ends it when it is frozen, and
 // pets the watchdog while it lives.
 type heart struct {
@@ -36,7 +26,7 @@ type heart struct {
 
 func newHeart(m *machine) *heart {
 	return &heart{m: m, pulse: supervise.Pulse{
-		Freeze: freezeTicks, Kill: killTicks, Patience: patienceTicks,
+		Freeze: m.Heartbeat.Freeze, Kill: m.Heartbeat.Kill, Patience: m.Heartbeat.Patience,
 	}}
 }
 
@@ -59,7 +49,7 @@ func (h *heart) beat() {
 	if h.watchdog() == nil && h.m.WatchdogDir != "" {
 		h.m.step("watchdog", h.arm)
 	}
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(h.m.Heartbeat.Tick)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		<-ticker.C
@@ -79,8 +69,8 @@ func (h *heart) tick() (action supervise.Action, pet bool) {
 	if h.stopped {
 		return supervise.Nothing, false
 	}
-	if !pet && !h.starved {
-		h.m.say(journal.Error, fmt.Sprintf("no sign of life of the control plane for %d s: the watchdog is left alone and will reset the machine", patienceTicks))
+	if !pet && !h.starved && h.dog != nil {
+		h.m.say(journal.Error, fmt.Sprintf("no sign of life of the control plane for %v: the watchdog is left alone and will reset the machine", h.silence(h.pulse.Patience)))
 	}
 	h.starved = !pet
 	return action, pet
@@ -91,7 +81,7 @@ func (h *heart) act(action supervise.Action) {
 	var err error
 	switch action {
 	case supervise.Dump:
-		h.m.say(journal.Error, fmt.Sprintf("the control plane has been silent for %d s: asking for its goroutines and ending it", freezeTicks))
+		h.m.say(journal.Error, fmt.Sprintf("the control plane has been silent for %v: asking for its goroutines and ending it", h.silence(h.pulse.Freeze)))
 		err = h.m.signalVital(false, syscall.SIGQUIT)
 	case supervise.End:
 		h.m.say(journal.Error, "the control plane does not end: killing it")
@@ -132,8 +122,11 @@ func (h *heart) interval() int {
 	if dog == nil {
 		return 1
 	}
-	return max(1, int(dog.Timeout/(3*tick)))
+	return max(1, int(dog.Timeout/(3*h.m.Heartbeat.Tick)))
 }
+
+// silence is a number of ticks as time.
+func (h *heart) silence(ticks int) time.Duration { return time.Duration(ticks) * h.m.Heartbeat.Tick }
 
 // arm finds and arms the watchdog.
 func (h *heart) arm() (string, error) {

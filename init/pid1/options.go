@@ -24,6 +24,7 @@ type Options struct {
 
 	WatchdogDir     string // "/sys/class/watchdog"; "": none
 	WatchdogTimeout time.Duration
+	Heartbeat       Heartbeat
 	PowerButton     bool
 
 	Deadlines Deadlines
@@ -39,6 +40,14 @@ type Child struct {
 	// OOMScore is written to oom_score_adj: whom the kernel kills first when
 	// memory is short, from -1000, never, to 1000.
 	OOMScore int
+}
+
+// Heartbeat is how long the control plane may be silent, counted in ticks.
+type Heartbeat struct {
+	Tick     time.Duration
+	Freeze   int // silence after which it is asked for its goroutines and to end
+	Kill     int // silence after which it is killed
+	Patience int // silence after which the watchdog is not petted any more
 }
 
 // Deadlines bound the steps of a shutdown. Their sum is less than the
@@ -75,7 +84,11 @@ func Machine() Options {
 		PstoreDir:       "/sys/fs/pstore",
 		WatchdogDir:     "/sys/class/watchdog",
 		WatchdogTimeout: 40 * time.Second,
-		PowerButton:     true,
+		// The control plane beats every second. On a slow and shared machine
+		// gaps of seconds are no freeze; patience leaves time for several
+		// starts.
+		Heartbeat:   Heartbeat{Tick: time.Second, Freeze: 20, Kill: 25, Patience: 60},
+		PowerButton: true,
 		Deadlines: Deadlines{
 			Withdraw:  10 * time.Second,
 			Terminate: 5 * time.Second,
