@@ -116,7 +116,7 @@ func listenAddress(n *node) (netip.AddrPort, *fault) {
 		return netip.AddrPort{}, bad
 	}
 	if port == "" {
-		return netip.AddrPort{}, &fault{problem: fmt.Sprintf("%q has no port", clip(n.text)), expected: expected}
+		return netip.AddrPort{}, &fault{fmt.Sprintf("%q has no port", clip(n.text)), expected, bracketsHint(address)}
 	}
 	number, bad := parsePort(port)
 	if bad != nil {
@@ -136,15 +136,25 @@ func realServerAddress(n *node) (endpoint, *fault) {
 	return endpoint{address, number}, bad
 }
 
+func bracketsHint(address netip.Addr) string {
+	if address.Is6() {
+		return "an IPv6 address with a port stands in brackets"
+	}
+	return ""
+}
+
 func parsePort(text string) (int, *fault) {
-	return port(&node{kind: scalarNode, class: integerScalar, text: text})
+	return servicePort(&node{kind: scalarNode, class: integerScalar, text: text})
 }
 
 // parseEndpoint splits an address from the port behind it, if there is one.
 func parseEndpoint(n *node, expected string) (address netip.Addr, port string, bad *fault) {
 	host, port := splitPort(n.text)
-	if n.class == nullScalar {
+	switch {
+	case n.class == nullScalar:
 		host = ""
+	case host == "" && port != "":
+		return netip.Addr{}, "", &fault{problem: fmt.Sprintf("%q has no address", clip(n.text)), expected: expected}
 	}
 	address, bad = parseAddress(&node{kind: scalarNode, class: n.class, text: host}, expected)
 	if bad != nil {

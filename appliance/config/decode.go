@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,8 +18,9 @@ type place struct {
 type field[T any] struct {
 	value T
 	at    place
-	given bool // the key is there
-	valid bool // and value holds what it says
+	given bool     // the key is there
+	valid bool     // and value holds what it says
+	meant []string // keys of a section that are there misspelled
 }
 
 // named is an entry of a mapping whose keys the user chooses.
@@ -139,11 +141,11 @@ func section[T any](into *field[T], keys func(*T) []key) reader {
 func readSection[T any](d *decoder, at place, n *node, keys func(*T) []key) field[T] {
 	read := field[T]{at: at, given: true}
 	if n.kind != mappingNode {
-		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(keys(&read.value)), missingSpace(n)))
+		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(keys(&read.value)), missingSpace(n.text)))
 		return read
 	}
 	read.valid = true
-	d.mapping(at.path, n, keys(&read.value))
+	read.meant = d.mapping(at.path, n, keys(&read.value))
 	return read
 }
 
@@ -166,8 +168,9 @@ func entries[T any](into *field[[]named[T]], name func(string) *fault, keys func
 	}
 }
 
-// mapping reads a mapping whose keys are known.
-func (d *decoder) mapping(path string, n *node, keys []key) {
+// mapping reads a mapping whose keys are known, and gives those that were
+// meant by unknown ones.
+func (d *decoder) mapping(path string, n *node, keys []key) (meant []string) {
 	d.eachKey(path, n, func(name, value *node) {
 		at := place{name.line, name.column, join(path, name.text)}
 		for _, known := range keys {
@@ -176,8 +179,10 @@ func (d *decoder) mapping(path string, n *node, keys []key) {
 				return
 			}
 		}
-		d.unknownKey(place{name.line, name.column, path}, name.text, keys)
+		meant = append(meant, meantKey(name.text, keys))
+		d.report(place{name.line, name.column, path}, unknownKey(name.text, keys))
 	})
+	return meant
 }
 
 // eachKey calls visit for every key of a mapping, and reports keys that are
@@ -200,16 +205,51 @@ func (d *decoder) eachKey(path string, n *node, visit func(key, value *node)) {
 	}
 }
 
-func (d *decoder) unknownKey(at place, name string, keys []key) {
+func unknownKey(name string, keys []key) fault {
+	unknown := fault{problem: fmt.Sprintf("unknown key %q", clip(name)), expected: "one of " + keyNames(keys)}
+	switch meant := meantKey(name, keys); {
+	case missingSpace(name) != "":
+		unknown.hint = missingSpace(name)
+	case meant != "" && meant == keySynonym(name):
+		unknown.hint = fmt.Sprintf("here it is called %q", meant)
+	case meant != "":
+		unknown.hint = fmt.Sprintf("did you mean %q?", meant)
+	}
+	return unknown
+}
+
+// meantKey guesses which key was meant by an unknown one: another tool's word
+// for it or a misspelled one. "" when there is none.
+func meantKey(name string, keys []key) string {
 	names := make([]string, len(keys))
 	for i, known := range keys {
 		names[i] = known.name
 	}
-	d.report(at, fault{
-		problem:  fmt.Sprintf("unknown key %q", clip(name)),
-		expected: "one of " + strings.Join(names, ", "),
-		hint:     suggest(name, names),
-	})
+	if ours := keySynonym(name); slices.Contains(names, ours) {
+		return ours
+	}
+	return closest(name, names)
+}
+
+// keySynonym gives our word for a key of keepalived.conf or netplan.
+func keySynonym(name string) string {
+	switch name {
+	case "virtual_server", "virtual_servers":
+		return "services"
+	case "lb_algo", "lvs_sched", "algorithm":
+		return "scheduler"
+	case "lb_kind", "lvs_method", "method", "mode":
+		return "forward"
+	case "vip", "virtual_ipaddress", "virtual_address":
+		return "listen"
+	case "nameservers", "dns":
+		return "name-servers"
+	case "dhcp4":
+		return "dhcp"
+	case "ethernets", "vlans", "bonds":
+		return "interfaces"
+	}
+	return ""
 }
 
 func keyNames(keys []key) string {
@@ -227,12 +267,12 @@ func wrongKind(n *node, expected, hint string) fault {
 	case n.class == nullScalar:
 		return fault{problem: "is empty", expected: expected, hint: "remove the key, or look at the indentation of what follows"}
 	}
-	return fault{problem: fmt.Sprintf("%q is a single value", clip(n.text)), expected: expected, hint: hint}
+	return fault{problem: fmt.Sprintf("is the single value %q", clip(n.text)), expected: expected, hint: hint}
 }
 
 // missingSpace hints at key:value, which YAML takes for one word.
-func missingSpace(n *node) string {
-	if n.kind == scalarNode && strings.Contains(n.text, ":") && n.class == textScalar {
+func missingSpace(text string) string {
+	if strings.Contains(text, ":") && !strings.ContainsAny(text, " \n") {
 		return "a space must follow the colon behind a key"
 	}
 	return ""

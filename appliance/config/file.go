@@ -163,7 +163,7 @@ type fileRealServer struct {
 func (r *fileRealServer) keys() []key {
 	return []key{
 		{"address", scalar(&r.address, realServerAddress)},
-		{"port", scalar(&r.port, port)},
+		{"port", scalar(&r.port, servicePort)},
 		{"weight", scalar(&r.weight, integer("a weight", 0, maxWeight))},
 	}
 }

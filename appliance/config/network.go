@@ -15,9 +15,7 @@ const maxNameServers = 3
 // r.net what later checks need.
 func (r *resolver) resolveNetwork(raw field[fileNetwork]) Network {
 	r.net.mtu = make(map[string]int)
-	if raw.given && !raw.valid {
-		r.net.unknown4, r.net.unknown6 = true, true
-	}
+	r.net.uncertain = r.net.uncertain || slices.Contains(raw.meant, "interfaces") || raw.given && !raw.valid
 	network := Network{
 		Interfaces:  r.resolveInterfaces(raw.value.interfaces),
 		Routes:      r.resolveRoutes(raw.value.routes, raw.value.interfaces),
@@ -28,9 +26,7 @@ func (r *resolver) resolveNetwork(raw field[fileNetwork]) Network {
 }
 
 func (r *resolver) resolveInterfaces(raw field[[]named[fileInterface]]) []Interface {
-	if raw.given && !raw.valid {
-		r.net.unknown4, r.net.unknown6 = true, true
-	}
+	r.net.uncertain = r.net.uncertain || raw.given && !raw.valid
 	var interfaces []Interface
 	for _, i := range raw.value {
 		interfaces = append(interfaces, r.resolveInterface(i))
@@ -72,10 +68,15 @@ func (r *resolver) resolveInterface(raw named[fileInterface]) Interface {
 
 // unsure says that an interface may have addresses that could not be read.
 func unsure(raw named[fileInterface]) bool {
-	if !raw.valid || raw.value.addresses.given && !raw.value.addresses.valid {
+	if !raw.valid || slices.ContainsFunc(raw.meant, addressing) || raw.value.addresses.given && !raw.value.addresses.valid {
 		return true
 	}
 	return slices.ContainsFunc(raw.value.addresses.value, func(a field[netip.Prefix]) bool { return !a.valid })
+}
+
+// addressing holds for the keys that give an interface addresses.
+func addressing(key string) bool {
+	return key == "addresses" || key == "dhcp" || key == "accept-ra"
 }
 
 func (r *resolver) resolveAddresses(raw named[fileInterface]) []netip.Prefix {
@@ -115,14 +116,14 @@ func (r *resolver) checkKind(raw named[fileInterface]) {
 		r.report(i.match.at, fault{problem: "match finds a network card, but this interface is made, not found", hint: "remove match"})
 	}
 	if i.vlan.valid {
-		required(r.decoder, i.vlan.at, "parent", i.vlan.value.parent, "the interface that carries the VLAN")
-		required(r.decoder, i.vlan.at, "id", i.vlan.value.id, "a VLAN id from 1 to 4094")
+		required(r.decoder, i.vlan, "parent", i.vlan.value.parent, "the interface that carries the VLAN")
+		required(r.decoder, i.vlan, "id", i.vlan.value.id, "a VLAN id from 1 to 4094")
 	}
 }
 
 func (r *resolver) resolveBond(raw field[fileBond]) *Bond {
 	b := raw.value
-	if raw.valid && required(r.decoder, raw.at, "members", b.members, "the interfaces that make the bond") && len(b.members.value) == 0 {
+	if raw.valid && required(r.decoder, raw, "members", b.members, "the interfaces that make the bond") && len(b.members.value) == 0 {
 		r.report(b.members.at, fault{problem: "is empty", expected: "the names of the interfaces that make the bond"})
 	}
 	return &Bond{
@@ -267,7 +268,7 @@ func (r *resolver) resolveRoutes(raw field[[]field[fileRoute]], interfaces field
 
 func (r *resolver) resolveRoute(item field[fileRoute], interfaces []named[fileInterface]) (Route, bool) {
 	raw := item.value
-	if !item.valid || !required(r.decoder, item.at, "to", raw.to, "default or a network") || raw.via.given && !raw.via.valid {
+	if !item.valid || !required(r.decoder, item, "to", raw.to, "default or a network") || raw.via.given && !raw.via.valid {
 		return Route{}, false
 	}
 	route := Route{Via: raw.via.value, Interface: raw.outgoing.value, Metric: raw.metric.value}
@@ -328,6 +329,8 @@ func (r *resolver) checkGateway(raw fileRoute) {
 	}
 	own, connected := r.net.connected(via)
 	switch {
+	case !connected && raw.outgoing.valid && r.net.alone(raw.outgoing.value, via):
+		// A host address without a network: the gateway is on the link, as in many clouds.
 	case !connected:
 		r.report(raw.via.at, fault{problem: fmt.Sprintf("gateway %s is in no network of this machine", via),
 			expected: r.oneNetworkOf(via)})

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Parse reads a configuration. The name stands for the file in errors. A file
@@ -33,7 +34,14 @@ func unreadable(name string, err error) error {
 
 // root reads the whole file.
 func (d *decoder) root(n *node) field[fileConfig] {
-	return readSection(d, place{n.line, n.column, ""}, n, (*fileConfig).keys)
+	at := place{n.line, n.column, ""}
+	if n.kind != mappingNode {
+		bad := wrongKind(n, "a mapping with the keys "+keyNames(new(fileConfig).keys()), missingSpace(n.text))
+		bad.problem = "the whole file " + bad.problem
+		d.report(at, bad)
+		return field[fileConfig]{at: at, given: true}
+	}
+	return readSection(d, at, n, (*fileConfig).keys)
 }
 
 // resolve checks the values of the file against each other and gives the
@@ -41,10 +49,11 @@ func (d *decoder) root(n *node) field[fileConfig] {
 func (d *decoder) resolve(root field[fileConfig]) *Config {
 	raw := root.value
 	r := &resolver{decoder: d, role: raw.role.value}
-	if root.valid && !raw.role.given {
+	if root.valid && !raw.role.given && !slices.Contains(root.meant, "role") {
 		d.report(place{1, 1, ""}, fault{problem: "the role is missing", expected: "role: director or role: real-server"})
 	}
 	config := &Config{Role: raw.role.value, Hostname: raw.hostname.value}
+	r.net.uncertain = slices.Contains(root.meant, "network")
 	config.Network = r.resolveNetwork(raw.network)
 	config.Services = r.resolveServices(raw.services)
 	config.VirtualAddresses = r.resolveVirtualAddresses(raw.virtualAddresses)
@@ -59,10 +68,11 @@ type resolver struct {
 	net  topology // filled by resolveNetwork
 }
 
-// required reports a section's missing key, and says whether the value can be used.
-func required[T any](d *decoder, section place, name string, f field[T], hint string) bool {
-	if !f.given {
-		d.report(section, fault{problem: fmt.Sprintf("%s is missing", name), hint: hint})
+// required reports a section's missing key, unless it is there misspelled, and
+// says whether the value can be used.
+func required[S, T any](d *decoder, section field[S], name string, f field[T], expected string) bool {
+	if !f.given && !slices.Contains(section.meant, name) {
+		d.report(section.at, fault{problem: fmt.Sprintf("%s is missing", name), expected: expected})
 	}
 	return f.valid
 }

@@ -1,54 +1,167 @@
 package config
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-func TestSmoke(t *testing.T) {
-	for _, src := range []string{`role: director
-hostname: lb1
-network:
-  interfaces:
-    eth0: {addresses: [192.168.4.5/24]}
-  routes:
-    - {to: default, via: 192.168.4.254}
-services:
-  web:
-    listen: 192.168.4.15:80
-    protocol: tcp
-    scheduler: wrr
-    forward: dr
-    real-servers:
-      - {address: 192.168.4.100, weight: 1}
-      - {address: 192.168.4.200, weight: 2}
-`, `role: directr
-hostnam: lb1
-network:
-  interfaces:
-    eth0: {addresses: [192.168.4.5/24, 10.0.0.0/24, 10.0.0.300/24], mtuu: 3}
-    eth0: {}
-  routes:
-    - {to: default, via: 192.168.5.254}
-services:
-  web:
-    listen: 192.168.5.15:80
-    protocol: tc
-    scheduler: lcss
-    forward: masq
-    real-servers:
-      - {address: 192.168.4.100:0, weight: -1}
-      - {address: 192.168.4.200, weight: 2}
-    check: {type: http}
-`, "a: [2001::1]:80\n", "\ta: b\n", "", "role: director\n---\nrole: x\n", "a: &x b\n", "x:y", "role:\n  - director\nhostname: 12\nnetwork: \nservices: foo\n"} {
-		c, err := Parse("dipper.yaml", []byte(src))
-		var errs Errors
-		if errors.As(err, &errs) {
-			t.Logf("\n%s", errs.Excerpt([]byte(src)))
-		} else {
-			t.Logf("%+v %v", c, err)
+// FuzzParse holds Parse to its promises for any bytes: no panic, Errors with
+// places inside the file, and what is valid stays the same through Render.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(everyDirector))
+	f.Add([]byte(everyRealServer))
+	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml"} {
+		for _, file := range glob(f, pattern) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(src)
 		}
 	}
-	_ = strings.Join
+	f.Fuzz(func(t *testing.T, src []byte) {
+		c, err := Parse("dipper.yaml", src)
+		if err != nil {
+			var faults Errors
+			if c != nil || !errors.As(err, &faults) || len(faults) == 0 {
+				t.Fatalf("Parse gave %v, %v; want no Config and Errors", c, err)
+			}
+			checkPlaces(t, faults, src)
+			if faults.Excerpt(src) == "" || faults.Error() == "" {
+				t.Error("nothing is said")
+			}
+			return
+		}
+		rendered := Render(c)
+		again, err := Parse("rendered", rendered)
+		if err != nil {
+			t.Fatalf("rendered:\n%s\nis refused: %v", rendered, err)
+		}
+		if diff := cmp.Diff(c, again, byValue()); diff != "" {
+			t.Fatalf("rendered:\n%s\ncame back differently (-before +after):\n%s", rendered, diff)
+		}
+		if !bytes.Equal(rendered, Render(again)) {
+			t.Errorf("rendering is not stable:\n%s\n%s", rendered, Render(again))
+		}
+		if changes := Diff(c, again); len(changes) > 0 {
+			t.Errorf("changes between equals: %v", changes)
+		}
+	})
+}
+
+// TestLarge parses a director of 10,000 real servers, and refuses what is
+// larger than any.
+func TestLarge(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("role: director\nnetwork: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}\nservices:\n")
+	for s := range 100 {
+		fmt.Fprintf(&b, "  web%d:\n    listen: 10.1.0.%d:80\n    forward: dr\n    real-servers:\n", s, s+1)
+		for i := range 100 {
+			fmt.Fprintf(&b, "      - {address: 10.2.%d.%d, weight: 1}\n", s, i+1)
+		}
+	}
+	c := parsed(t, b.String())
+	if got := len(c.Services) * len(c.Services[99].RealServers); got != 10000 {
+		t.Errorf("%d real servers, want 10000", got)
+	}
+	changed := parsed(t, strings.Replace(b.String(), "10.2.50.50, weight: 1", "10.2.50.50, weight: 2", 1))
+	if got := fmt.Sprint(Diff(c, changed)); got != "[set services web50 real-servers 10.2.50.50:80 weight 2]" {
+		t.Errorf("changes: %s", got)
+	}
+}
+
+// TestBounds shows that files that would take the parser's time or memory are
+// refused for it, and quickly: without the bounds most of these take minutes.
+func TestBounds(t *testing.T) {
+	const n = MaxSize - 100
+	for _, tt := range []struct{ name, src, want string }{
+		{"size", strings.Repeat("#", MaxSize+1), "at most 1048576"},
+		{"flow lists", "a: " + strings.Repeat("[", n), "words and signs"},
+		{"fewer flow lists", "a: " + strings.Repeat("[", 1000), "inside each other"},
+		{"flow mappings", "a: " + strings.Repeat("{a: ", 1000), "inside each other"},
+		{"dashes", strings.Repeat("- ", 1000), "inside each other"},
+		{"block mappings", deepBlocks(100), "inside each other"},
+		{"questions", strings.Repeat("? ", 1000), "complex keys"},
+		{"keys", strings.Repeat("a:\n", n/3), "words and signs"},
+		{"fewer keys", strings.Repeat("a:\n", 10000), "keys in one mapping"},
+		{"flow keys", "a: {" + strings.Repeat("a,", 10000) + "}", "keys in one mapping"},
+		{"tags", strings.Repeat("!a ", 1000), "tags"},
+		{"anchors", strings.Repeat("&a ", 1000), "anchors"},
+		{"documents", strings.Repeat("---\n", 1000), "second document"},
+		{"quotes", "a: " + strings.Repeat("'", n|1), "not valid YAML"},
+		{"one word", strings.Repeat("a", n), "is the single value"},
+		{"many lines", "role: " + strings.Repeat("a\n  ", n/4), "several lines"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("dipper.yaml", []byte(tt.src))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %.200v, want %q", err, tt.want)
+			}
+			if err != nil && len(err.Error()) > 1000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func deepBlocks(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		name, src string
+		want      []string
+	}{
+		{"nothing at all", "role: director\n", []string{
+			"network.interfaces: none: nothing can reach this machine",
+			"services: none: this director balances nothing"}},
+		{"no real servers", "role: director\nnetwork: {interfaces: {eth0: {dhcp: true}}}\nservices: {web: {listen: 10.0.0.1:80, forward: dr}}\n",
+			[]string{"services.web.real-servers: none: clients of 10.0.0.1:80 are refused"}},
+		{"no weights", "role: director\nnetwork: {interfaces: {eth0: {dhcp: true}}}\nservices: {web: {listen: 10.0.0.1:80, forward: dr, real-servers: [{address: 10.0.0.2, weight: 0}]}}\n",
+			[]string{"services.web.real-servers: every weight is 0: new connections to 10.0.0.1:80 are refused"}},
+		{"overlap", "role: real-server\nnetwork: {interfaces: {eth0: {addresses: [10.0.0.1/8]}, eth1: {addresses: [10.1.0.1/16, 10.2.0.1/32]}}}\n",
+			[]string{"network.interfaces: eth0 and eth1 share the network 10.1.0.0/16: packets to it leave through one of the two"}},
+	} {
+		if diff := cmp.Diff(tt.want, Warnings(parsed(t, tt.src))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	candidates := []string{"listen", "protocol", "scheduler", "forward", "tunnel", "real-servers"}
+	for written, want := range map[string]string{
+		"lisen": "listen", "Listen": "listen", "protocl": "protocol", "sheduler": "scheduler", "forwrad": "forward",
+		"real_servers": "real-servers", "realServers": "real-servers", "real-server": "real-servers", "tunnels": "tunnel",
+		"check": "", "": "", "x": "", "colour": "", strings.Repeat("listen", 20): "listen",
+	} {
+		if got := closest(written, candidates); got != want {
+			t.Errorf("closest(%q) = %q, want %q", written, got, want)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"lc", "lc", 0}, {"lc", "cl", 1}, {"wrr", "wr", 1},
+		{"kitten", "sitting", 3}, {"forward", "froward", 1},
+	} {
+		if got := editDistance(tt.a, tt.b); got != tt.want {
+			t.Errorf("editDistance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
 }

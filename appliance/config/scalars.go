@@ -99,7 +99,7 @@ func boolean(n *node) (bool, *fault) {
 	case n.class == booleanScalar && (n.text == "true" || n.text == "false"):
 		return n.text == "true", nil
 	}
-	return false, &fault{fmt.Sprintf("%q is neither", clip(n.text)), expected, booleanHint(n)}
+	return false, &fault{fmt.Sprintf("unknown value %q", clip(n.text)), expected, booleanHint(n)}
 }
 
 func booleanHint(n *node) string {
@@ -143,11 +143,16 @@ func decimal(text string) bool {
 	return len(digits) == 1 || digits[0] != '0'
 }
 
-func port(n *node) (int, *fault) {
+// servicePort reads the port of a virtual service or a real server.
+func servicePort(n *node) (int, *fault) {
 	if n.text == "0" {
 		return 0, &fault{problem: "port 0 means every port", expected: "a port from 1 to 65535",
 			hint: "every port needs a persistent service, which does not exist here"}
 	}
+	return port(n)
+}
+
+func port(n *node) (int, *fault) {
 	return integer("a port", 1, 65535)(n)
 }
 

@@ -38,10 +38,10 @@ func (r *resolver) resolveService(raw named[fileService]) Service {
 	if !raw.valid {
 		return resolved
 	}
-	if required(r.decoder, raw.at, "listen", s.listen, "a VIP and a port such as 192.168.4.15:80") {
+	if required(r.decoder, raw.field, "listen", s.listen, "a VIP and a port such as 192.168.4.15:80") {
 		r.checkVIP(s.listen)
 	}
-	required(r.decoder, raw.at, "forward", s.forward, "dr, nat or tun: real servers are set up differently for each")
+	required(r.decoder, raw.field, "forward", s.forward, "dr, nat or tun: real servers are set up differently for each")
 	resolved.Tunnel = r.resolveTunnel(s.tunnel, s.forward)
 	resolved.RealServers = r.resolveRealServers(s)
 	return resolved
@@ -174,7 +174,7 @@ func (r *resolver) resolveRealServers(s fileService) []RealServer {
 
 func (r *resolver) resolveRealServer(item field[fileRealServer], s fileService) (RealServer, bool) {
 	raw := item.value
-	if !item.valid || !required(r.decoder, item.at, "address", raw.address, "") {
+	if !item.valid || !required(r.decoder, item, "address", raw.address, "the real server's own address") {
 		return RealServer{}, false
 	}
 	if raw.address.value.port != 0 && raw.port.given {
@@ -190,8 +190,9 @@ func (r *resolver) resolveRealServer(item field[fileRealServer], s fileService) 
 	}
 	if s.listen.valid && s.forward.valid {
 		r.checkPort(at, server, s)
-		r.checkFamily(raw.address.at, server, s)
-		r.checkReach(raw.address.at, server, s)
+		if r.checkFamily(raw.address.at, server, s) {
+			r.checkReach(raw.address.at, server, s)
+		}
 	}
 	return server, true
 }
@@ -207,11 +208,13 @@ func (r *resolver) checkPort(at place, server RealServer, s fileService) {
 
 // checkFamily holds to ip_vs_ctl.c (ip_vs_genl_set_cmd): a real server of the
 // other family is reached through a tunnel only.
-func (r *resolver) checkFamily(at place, server RealServer, s fileService) {
-	if s.forward.value != TUN && server.Address.Is4() != s.listen.value.Addr().Is4() {
+func (r *resolver) checkFamily(at place, server RealServer, s fileService) bool {
+	mixed := s.forward.value != TUN && server.Address.Is4() != s.listen.value.Addr().Is4()
+	if mixed {
 		r.report(at, fault{problem: fmt.Sprintf("real server %s is not of the family of VIP %s", server.Address, s.listen.value.Addr()),
 			hint: fmt.Sprintf("forward %s cannot turn IPv4 into IPv6 or back: forward tun can carry one in the other", s.forward.value)})
 	}
+	return !mixed
 }
 
 // checkReach reports real servers to which no packet would find its way.
@@ -300,8 +303,8 @@ func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (Virtua
 	if !item.valid {
 		return VirtualAddress{}, false
 	}
-	hasAddress := required(r.decoder, item.at, "address", raw.address, "the VIP of the director's service")
-	required(r.decoder, item.at, "forward", raw.forward, "dr or tun, as in the director's service")
+	hasAddress := required(r.decoder, item, "address", raw.address, "the VIP of the director's service")
+	required(r.decoder, item, "forward", raw.forward, "dr or tun, as in the director's service")
 	if raw.forward.value == NAT {
 		r.report(raw.forward.at, fault{problem: "forward nat needs no virtual address", expected: "dr or tun",
 			hint: "with nat, packets come to the real server's own address: remove this entry and route replies through the director"})
@@ -368,7 +371,7 @@ func (r *resolver) resolveServe(raw field[[]field[fileResponder]], vips []Virtua
 
 func (r *resolver) resolveResponder(item field[fileResponder]) (Responder, bool) {
 	raw := item.value
-	if !item.valid || !required(r.decoder, item.at, "protocol", raw.protocol, "http, tcp-echo or udp-echo") {
+	if !item.valid || !required(r.decoder, item, "protocol", raw.protocol, "http, tcp-echo or udp-echo") {
 		return Responder{}, false
 	}
 	responder := Responder{Protocol: raw.protocol.value, Address: raw.address.value,

@@ -8,6 +8,14 @@ import (
 // suggest gives a hint that names the candidate closest to what was written,
 // or "" when none is close.
 func suggest(written string, candidates []string) string {
+	if best := closest(written, candidates); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return ""
+}
+
+// closest gives the candidate that was probably meant, "" when none is close.
+func closest(written string, candidates []string) string {
 	best, bestDistance := "", 0
 	for _, candidate := range candidates {
 		distance := editDistance(plain(written), plain(candidate))
@@ -16,12 +24,9 @@ func suggest(written string, candidates []string) string {
 		}
 	}
 	if best == "" || bestDistance > tolerance(best) {
-		best = longestPrefix(written, candidates)
+		return longestPrefix(written, candidates)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
+	return best
 }
 
 // longestPrefix gives the longest candidate that begins what was written: "lc"

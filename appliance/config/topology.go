@@ -10,6 +10,8 @@ type topology struct {
 	unknown4 bool // IPv4 networks may be connected that the configuration does not name
 	unknown6 bool
 	mtu      map[string]int // as configured, by interface
+	// uncertain: the network section is there under a wrong name.
+	uncertain bool
 }
 
 // ownAddress is one address of an interface.
@@ -40,13 +42,27 @@ func (t *topology) connected(a netip.Addr) (ownAddress, bool) {
 	return best, best.link != ""
 }
 
+// alone says that an interface has an address of a's family, but no network.
+func (t *topology) alone(link string, a netip.Addr) bool {
+	alone := false
+	for _, own := range t.own {
+		if own.link == link && own.prefix.Addr().Is4() == a.Is4() {
+			if !own.prefix.IsSingleIP() {
+				return false
+			}
+			alone = true
+		}
+	}
+	return alone
+}
+
 // unknown says that networks of a's family may be connected that are not in
 // the configuration.
 func (t *topology) unknown(a netip.Addr) bool {
 	if a.Is4() {
-		return t.unknown4
+		return t.unknown4 || t.uncertain
 	}
-	return t.unknown6
+	return t.unknown6 || t.uncertain
 }
 
 // route gives the static route to a, the most specific one.

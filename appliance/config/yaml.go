@@ -312,16 +312,18 @@ func syntaxError(err error, text string) error {
 	}
 	at := syntax.GetToken().Position
 	fault := Error{Line: at.Line, Column: at.Column, Problem: "not valid YAML: " + syntax.GetMessage()}
-	fault.Hint = syntaxHint(lineOf([]byte(text), at.Line), syntax.GetMessage())
+	line := lineOf([]byte(text), at.Line)
+	if indentation := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indentation, "\t") {
+		fault.Problem, fault.Expected = "a tab indents this line", "spaces"
+		return fault
+	}
+	fault.Hint = syntaxHint(line, syntax.GetMessage())
 	return fault
 }
 
 // syntaxHint knows the mistakes that people make most.
 func syntaxHint(line, message string) string {
-	indentation := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	switch {
-	case strings.Contains(indentation, "\t"):
-		return "a tab indents this line: use spaces"
 	case unquotedIPv6(line):
 		return "an IPv6 address with a port needs quotes: \"[2001:db8::1]:80\""
 	case strings.Contains(message, "mapping value is not allowed"):
