@@ -1,0 +1,4 @@
+#!/bin/sh
+# The test client.
+ip link set eth0 up
+ip addr add 192.168.4.10/24 dev eth0
