@@ -1,0 +1,55 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReference parses every YAML example of the reference, without a
+// warning that the example is not about.
+func TestReference(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllSubmatchIndex(reference, -1)
+	if len(examples) < 10 {
+		t.Fatalf("found %d examples", len(examples))
+	}
+	for _, span := range examples {
+		line := strings.Count(string(reference[:span[2]]), "\n")
+		// Empty lines in front make the lines of errors those of the reference.
+		src := strings.Repeat("\n", line) + string(reference[span[2]:span[3]]) + "\n"
+		if _, err := Parse("docs/config.md", []byte(src)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReferenceIsComplete finds every key, and every word that a key can have
+// as its value, in the reference.
+func TestReferenceIsComplete(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, keys := range [][]key{
+		new(fileConfig).keys(), new(fileNetwork).keys(), new(fileInterface).keys(), new(fileMatch).keys(),
+		new(fileVLAN).keys(), new(fileBond).keys(), new(fileRoute).keys(), new(fileService).keys(),
+		new(fileTunnel).keys(), new(fileRealServer).keys(), new(fileVirtualAddress).keys(), new(fileResponder).keys(),
+	} {
+		for _, k := range keys {
+			words = append(words, k.name)
+		}
+	}
+	words = append(words, schedulers()...)
+	words = append(words, bondModes()...)
+	for _, word := range words {
+		if !strings.Contains(string(reference), "`"+word+"`") {
+			t.Errorf("docs/config.md does not name `%s`", word)
+		}
+	}
+}
