@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"regexp"
 	"strings"
@@ -25,6 +26,25 @@ func TestReference(t *testing.T) {
 		if _, err := Parse("docs/config.md", []byte(src)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestReferenceShowsErrors makes the mistake of which the reference shows the
+// error in its first example.
+func TestReferenceShowsErrors(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(reference), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	src := []byte(strings.Replace(example, "wrr", "lcss", 1))
+	var faults Errors
+	if _, err := Parse("dipper.yaml", src); !errors.As(err, &faults) {
+		t.Fatalf("Parse gave %v", err)
+	}
+	if got := "```text\n" + faults.Excerpt(src) + "```"; !strings.Contains(string(reference), got) {
+		t.Errorf("the reference should show\n%s", got)
 	}
 }
 
