@@ -52,8 +52,6 @@ type Options struct {
 	Network    NetworkKernel
 	OpenTable  func() (TableKernel, error) // called when the role first wants a table
 	Responders Responders
-	// Foreign tells of changes in the kernel's network, our own included.
-	Foreign <-chan struct{}
 	// DHCP runs a client on a link until ctx ends.
 	DHCP func(ctx context.Context, link string, events LeaseEvents)
 	// Acquire finds the boot config. It answers an error that wraps
@@ -82,7 +80,6 @@ func Run(ctx context.Context, o Options) error {
 		running:    running,
 		log:        o.Log,
 		hostname:   o.Hostname,
-		foreign:    o.Foreign,
 		ask:        make(chan func(context.Context)),
 		leased:     make(chan network.Lease, 1),
 		in:         intent{leases: known},
@@ -198,6 +195,9 @@ func (b *backend) step(o Options) func(api.BootStep, time.Time, time.Duration) {
 // left to the reconciler, which tries again; the rest serves.
 func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
 	b.board.update(func(s *api.Status) { s.State = api.Applying })
+	if err := b.running.save(boot.Source, boot.YAML); err != nil {
+		o.Log.Error("a restart of the control plane will look for the boot config again", "error", err)
+	}
 	began := time.Now()
 	edits, err := submit(ctx, b.reconciler, func(ctx context.Context) ([]string, error) {
 		return b.reconciler.adopt(ctx, cfg)
@@ -209,9 +209,6 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 	b.step(o)(step, began, time.Since(began))
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
 		cfg.Role, b.board.await(ctx, -1).State, sinceKernelStart().Round(time.Millisecond), boot.Source))
-	if err := b.running.save(boot.Source, boot.YAML); err != nil {
-		o.Log.Error("a restart of the control plane will look for the boot config again", "error", err)
-	}
 }
 
 // maintain tells what is wrong and how to go on, and makes the machine

@@ -72,6 +72,24 @@ func TestRestartedControlPlaneEditsNothing(t *testing.T) {
 	}
 }
 
+func TestForeignChangeIsMended(t *testing.T) {
+	m := newMachine(t)
+	m.boots(directorYAML)
+	c, _ := m.run(t)
+	s := await(t, c, api.Serving)
+	m.take()
+	m.network.mu.Lock()
+	m.network.now.Addresses = slices.DeleteFunc(slices.Clone(m.network.now.Addresses), func(a network.Address) bool { return a.VIP })
+	m.network.mu.Unlock()
+	m.network.foreign <- struct{}{}
+	if _, err := c.NextStatus(t.Context(), s.Revision); err != nil { // it tells of new edits
+		t.Fatal(err)
+	}
+	if edits := m.take(); !slices.ContainsFunc(edits, func(e string) bool { return strings.HasPrefix(e, "ip addr add 192.168.4.15/32") }) {
+		t.Errorf("edits %q: want the VIP back", edits)
+	}
+}
+
 func TestWithdrawTakesOnlyTheVIPs(t *testing.T) {
 	m := newMachine(t)
 	m.boots(directorYAML)

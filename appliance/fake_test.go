@@ -41,12 +41,13 @@ func (j *journal) take() []string {
 // last plan, once all of its edits were applied.
 type fakeNetwork struct {
 	*journal
-	links []string
+	links   []string
+	foreign chan struct{}
 
 	mu       sync.Mutex
 	now      network.State
 	wanted   network.State
-	left     int
+	sysctls  []network.Sysctl
 	refuse   string // edits with this text fail
 	observed int
 }
@@ -69,9 +70,14 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 			continue
 		}
 		f.add(op.String())
+		if setting, ok := strings.CutPrefix(op.String(), "sysctl -w "); ok {
+			path, value, _ := strings.Cut(setting, "=")
+			f.sysctls = append(f.sysctls, network.Sysctl{Path: strings.ReplaceAll(path, ".", "/"), Value: value})
+		}
 	}
 	if len(errs) == 0 {
 		f.now = f.wanted
+		f.now.Sysctls = slices.Clone(f.sysctls)
 		f.now.Links = slices.Clone(f.now.Links)
 		for i := range f.now.Links {
 			f.now.Links[i].Up = true
@@ -79,6 +85,8 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 	}
 	return errors.Join(errs...)
 }
+
+func (f *fakeNetwork) Watch(context.Context) (<-chan struct{}, error) { return f.foreign, nil }
 
 func (f *fakeNetwork) PhysicalLinks(context.Context) ([]string, error) { return f.links, nil }
 
@@ -141,6 +149,7 @@ func newMachine(t *testing.T) *machine {
 		network: &fakeNetwork{
 			journal: j,
 			links:   []string{"eth0"},
+			foreign: make(chan struct{}),
 			now:     network.State{Links: []network.Link{{Name: "eth0", Kind: network.Physical}}},
 		},
 		table:      &fakeTable{journal: j},

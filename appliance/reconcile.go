@@ -32,6 +32,9 @@ type NetworkKernel interface {
 	Observe(ctx context.Context, desired network.State) (network.State, error)
 	Apply(ctx context.Context, ops []network.Op) error
 	PhysicalLinks(ctx context.Context) ([]string, error)
+	// Watch tells of changes, our own included; it closes the channel when it
+	// can do so no longer.
+	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
 // TableKernel is the kernel's IPVS table as the reconciler needs it.
@@ -70,14 +73,14 @@ type reconciler struct {
 	log        *slog.Logger
 	hostname   func(name string) error
 
-	foreign <-chan struct{}
-	ask     chan func(context.Context)
-	leased  chan network.Lease // holds the first lease
+	ask    chan func(context.Context)
+	leased chan network.Lease // holds the first lease
 
 	// What follows belongs to the goroutine alone.
-	in    intent
-	table TableKernel // opened when a role first wants one
-	edits int
+	in      intent
+	table   TableKernel     // opened when a role first wants one
+	foreign <-chan struct{} // the kernel's changes; nil: not told of
+	edits   int
 }
 
 // run reconciles until ctx ends or PID 1 asks for withdrawal.
@@ -86,8 +89,9 @@ func (r *reconciler) run(ctx context.Context) error {
 	defer beat.Stop()
 	audit := time.NewTicker(auditInterval)
 	defer audit.Stop()
-	look := time.NewTimer(0)
+	look := time.NewTimer(settle)
 	defer look.Stop()
+	r.watch(ctx)
 	for {
 		r.supervisor.Beat()
 		select {
@@ -97,15 +101,32 @@ func (r *reconciler) run(ctx context.Context) error {
 			return r.withdraw(ctx)
 		case work := <-r.ask:
 			work(ctx)
-		case <-r.foreign:
+		case _, told := <-r.foreign:
+			if !told {
+				r.foreign = nil
+			}
 			look.Reset(settle)
 		case <-look.C:
 			r.audit(ctx)
 		case <-audit.C:
+			r.watch(ctx)
 			r.audit(ctx)
 		case <-beat.C:
 		}
 	}
+}
+
+// watch lets the kernel tell of its changes, if it does not do so already.
+func (r *reconciler) watch(ctx context.Context) {
+	if r.foreign != nil {
+		return
+	}
+	foreign, err := r.network.Watch(ctx)
+	if err != nil {
+		r.log.Error("foreign changes are noticed only every "+auditInterval.String(), "error", err)
+		return
+	}
+	r.foreign = foreign
 }
 
 // submit runs work in the reconciler's goroutine and waits for it.

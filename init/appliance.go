@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +22,9 @@ import (
 // runDir is where PID 1 and its children leave what lives as long as the
 // machine runs.
 const runDir = "/run/dipper"
+
+// dhcpRetry is how long a link without a DHCP client waits for its next one.
+const dhcpRetry = 5 * time.Second
 
 // runAppliance is the control plane.
 func runAppliance(ctx context.Context) error {
@@ -42,6 +47,7 @@ func runAppliance(ctx context.Context) error {
 		Network:    net,
 		OpenTable:  openTable,
 		Responders: responders,
+		DHCP:       dhcp(log),
 		Acquire:    acquire(net, log),
 		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
 		Log:        log,
@@ -54,6 +60,41 @@ func openTable() (appliance.TableKernel, error) {
 		return nil, err
 	}
 	return table, nil
+}
+
+// dhcp runs a client, and starts it again when it gives up, as it does when
+// its link vanishes.
+func dhcp(log *slog.Logger) func(context.Context, string, appliance.LeaseEvents) {
+	return func(ctx context.Context, link string, events appliance.LeaseEvents) {
+		name, err := os.Hostname()
+		if err != nil {
+			log.Error("dhcp: asking without a name", "error", err)
+		}
+		for ctx.Err() == nil {
+			client := network.DHCPClient{
+				Link:     link,
+				Hostname: name,
+				Known:    events.Known,
+				OnLease:  events.Got,
+				OnExpiry: func(string) { events.Lost() },
+				Log:      log,
+			}
+			if err := client.Run(ctx); err != nil {
+				log.Error("dhcp", "link", link, "error", err)
+			}
+			pause(ctx, dhcpRetry)
+		}
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // supervisor is PID 1 in the control plane's words.
