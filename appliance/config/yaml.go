@@ -23,6 +23,7 @@ const (
 	maxTokens   = 1 << 18
 	maxDepth    = 24   // the configuration itself needs 7
 	maxSiblings = 8192 // keys of one mapping
+	maxTabs     = 100  // in one line: the scanner looks at the rest of it for each
 )
 
 const byteOrderMark = "\ufeff"
@@ -86,16 +87,22 @@ func readText(src []byte) (string, error) {
 			Problem: fmt.Sprintf("the file has %d bytes", len(src)), Expected: fmt.Sprintf("at most %d", MaxSize)}
 	}
 	src = bytes.TrimPrefix(src, []byte(byteOrderMark))
-	line, column := 1, 1
+	line, column, tabs := 1, 1, 0
 	for i := 0; i < len(src); {
 		r, size := utf8.DecodeRune(src[i:])
+		if r == '\t' {
+			tabs++
+		}
+		if tabs > maxTabs {
+			return "", Error{Line: line, Column: column, Problem: fmt.Sprintf("more than %d tabs in one line", maxTabs), Expected: "spaces"}
+		}
 		if problem := badCharacter(src[i:], r, size); problem != "" {
 			return "", Error{Line: line, Column: column, Problem: problem,
 				Expected: "a text file in UTF-8", Hint: encodingHint(src)}
 		}
 		i, column = i+size, column+1
 		if r == '\n' {
-			line, column = line+1, 1
+			line, column, tabs = line+1, 1, 0
 		}
 	}
 	return string(src), nil
@@ -134,7 +141,7 @@ func parseBounded(text string) (file *ast.File, err error) {
 		}
 	}()
 	tokens := rejoin(lexer.Tokenize(text))
-	if err := checkTokens(tokens); err != nil {
+	if err := checkTokens(tokens, strings.Split(text, "\n")); err != nil {
 		return nil, err
 	}
 	file, err = parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -192,7 +199,7 @@ func joinable(t *token.Token) bool {
 
 // checkTokens refuses the parts of YAML that a configuration has no use for
 // and what would exceed the bounds.
-func checkTokens(tokens token.Tokens) error {
+func checkTokens(tokens token.Tokens, lines []string) error {
 	if len(tokens) > maxTokens {
 		return Error{Line: 1, Column: 1, Problem: fmt.Sprintf("the file has %d words and signs", len(tokens)),
 			Expected: fmt.Sprintf("at most %d", maxTokens)}
@@ -204,6 +211,9 @@ func checkTokens(tokens token.Tokens) error {
 		}
 		if problem := depth.add(t); problem != "" {
 			return Error{Line: t.Position.Line, Column: t.Position.Column, Problem: problem}
+		}
+		if problem, expected, hint := checkQuoted(t, lines); problem != "" {
+			return Error{Line: t.Position.Line, Column: t.Position.Column, Problem: problem, Expected: expected, Hint: hint}
 		}
 	}
 	return nil
@@ -328,6 +338,8 @@ func syntaxHint(line, message string) string {
 		return "an IPv6 address with a port needs quotes: \"[2001:db8::1]:80\""
 	case strings.Contains(message, "mapping value is not allowed"):
 		return "a value that contains \": \" needs quotes; otherwise look at the indentation"
+	case strings.Contains(message, "escape"):
+		return `in double quotes a backslash begins an escape such as \n: write \\ for a backslash`
 	case strings.Contains(message, "reserved character"):
 		return "a text that begins with this character needs quotes"
 	case strings.Contains(message, "not allowed in this context"), strings.Contains(message, "non-map value"):
