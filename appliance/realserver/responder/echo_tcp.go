@@ -27,12 +27,16 @@ func startTCPEcho(ctx context.Context, r config.Responder, log *slog.Logger) (se
 	if err != nil {
 		return nil, err
 	}
+	return serveTCPEcho(listener, log), nil
+}
+
+func serveTCPEcho(listener net.Listener, log *slog.Logger) *tcpEcho {
 	s := &tcpEcho{listener: listener, log: log, ended: make(ended), clients: make(map[net.Conn]struct{})}
 	go func() {
 		defer close(s.ended)
 		s.accept()
 	}()
-	return s, nil
+	return s
 }
 
 // accept serves clients until the listener is closed. Any other failure, such

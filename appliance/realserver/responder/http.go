@@ -32,6 +32,10 @@ func startHTTP(ctx context.Context, r config.Responder, log *slog.Logger) (servi
 	if err != nil {
 		return nil, err
 	}
+	return serveHTTP(listener, r, log), nil
+}
+
+func serveHTTP(listener net.Listener, r config.Responder, log *slog.Logger) *httpService {
 	s := &httpService{listener: listener, ended: make(ended)}
 	s.serves.Store(&r)
 	s.server = &http.Server{
@@ -47,7 +51,7 @@ func startHTTP(ctx context.Context, r config.Responder, log *slog.Logger) (servi
 			log.Error("responder: listener ended", "listener", endpointOf(r).String(), "error", err)
 		}
 	}()
-	return s, nil
+	return s
 }
 
 // change swaps what is served; requests under way keep what they began with.
@@ -82,7 +86,7 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		answer(w, r, *s.serves.Load())
 	case http.MethodPost, http.MethodPut:
-		count(w, r)
+		count(w, r, maxUpload)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT")
 		http.Error(w, r.Method+" is not served here", http.StatusMethodNotAllowed)
@@ -155,15 +159,19 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// count reads a request's body and answers its size and digest, so that an
-// upload through the VIP can be told whole from broken.
-func count(w http.ResponseWriter, r *http.Request) {
+// count reads a request's body of at most limit bytes and answers its size and
+// digest, so that an upload through the VIP can be told whole from broken.
+func count(w http.ResponseWriter, r *http.Request, limit int64) {
 	digest := sha256.New()
-	n, err := io.Copy(digest, &patientReader{http.MaxBytesReader(w, r.Body, maxUpload), http.NewResponseController(w)})
+	n, err := int64(0), error(&http.MaxBytesError{Limit: limit})
+	if r.ContentLength <= limit { // or else it is refused before it is sent
+		body := http.MaxBytesReader(w, r.Body, limit)
+		n, err = io.Copy(digest, patientReader{body, http.NewResponseController(w)})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		http.Error(w, fmt.Sprintf("more than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
+		http.Error(w, fmt.Sprintf("more than %d bytes", limit), http.StatusRequestEntityTooLarge)
 		return
 	case err != nil:
 		http.Error(w, "the body ended early", http.StatusBadRequest)
@@ -182,7 +190,7 @@ type patientReader struct {
 	controller *http.ResponseController
 }
 
-func (p *patientReader) Read(b []byte) (int, error) {
+func (p patientReader) Read(b []byte) (int, error) {
 	if err := p.controller.SetReadDeadline(time.Now().Add(stallPatience)); err != nil {
 		return 0, err
 	}

@@ -23,11 +23,7 @@ func listenTCP(ctx context.Context, r config.Responder) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &limitedListener{
-		Listener: l,
-		slots:    make(chan struct{}, maxConnections),
-		closed:   make(chan struct{}),
-	}, nil
+	return limit(l, maxConnections), nil
 }
 
 // listenConfig lets a socket bind an address that the machine does not have:
@@ -73,6 +69,10 @@ type limitedListener struct {
 	slots  chan struct{}
 	closed chan struct{}
 	close  sync.Once
+}
+
+func limit(l net.Listener, connections int) *limitedListener {
+	return &limitedListener{Listener: l, slots: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
 // Accept waits for a slot and then for a client.
