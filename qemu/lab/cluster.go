@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -265,10 +266,19 @@ func (c *Cluster) Names() []string {
 	return names
 }
 
-// MAC is the address of a machine's network card.
-func (c *Cluster) MAC(name string, nic int) string {
-	return MAC(slices.Index(c.Names(), c.member(name).node.Name), nic)
+// MACs are the machines' names by the addresses of their network cards.
+func (c *Cluster) MACs() map[string]string {
+	names := make(map[string]string)
+	for i, n := range c.description.Nodes {
+		for nic := range n.LANs {
+			names[MAC(i, nic)] = n.Name
+		}
+	}
+	return names
 }
+
+// LANs are the names of all LANs, sorted.
+func (c *Cluster) LANs() []string { return slices.Sorted(maps.Keys(c.lans)) }
 
 // member of a name that is not there is a mistake in a test: BUG.
 func (c *Cluster) member(name string) *Member {

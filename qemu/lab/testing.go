@@ -18,6 +18,9 @@ import (
 // DIPPER_LAB=require. DIPPER_ACCEL is tcg (the default), kvm or auto.
 func StartT(t testing.TB, d *Description) *Cluster {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots machines: not with -short")
+	}
 	options, err := OptionsFromEnvironment(t.Context(), d, filepath.Join("build", "lab", fileName(t.Name())))
 	var notBuilt *NotBuiltError
 	switch {
