@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxErrors bounds how many errors one Parse reports, so that a file of
@@ -83,8 +84,14 @@ func (e Errors) Excerpt(src []byte) string {
 }
 
 // ordered sorts the faults by place, removes repetitions, and keeps the first
-// maxErrors of them.
-func (e Errors) ordered() Errors {
+// maxErrors of them. Places are kept inside the file, which the YAML library
+// has been seen to leave.
+func (e Errors) ordered(src []byte) Errors {
+	lines := strings.Split(string(src), "\n")
+	for i := range e {
+		e[i].Line = min(e[i].Line, len(lines))
+		e[i].Column = min(e[i].Column, utf8.RuneCountInString(lines[e[i].Line-1])+1)
+	}
 	slices.SortStableFunc(e, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

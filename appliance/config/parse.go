@@ -12,24 +12,24 @@ import (
 func Parse(name string, src []byte) (*Config, error) {
 	root, err := readYAML(src)
 	if err != nil {
-		return nil, unreadable(name, err)
+		return nil, unreadable(name, src, err)
 	}
 	d := &decoder{file: name}
 	config := d.resolve(d.root(root))
 	if len(d.errors) > 0 {
-		return nil, d.errors.ordered()
+		return nil, d.errors.ordered(src)
 	}
 	return config, nil
 }
 
 // unreadable is the error for a file that is no YAML.
-func unreadable(name string, err error) error {
+func unreadable(name string, src []byte, err error) error {
 	var fault Error
 	if !errors.As(err, &fault) {
 		fault = Error{Line: 1, Column: 1, Problem: err.Error()}
 	}
 	fault.File = name
-	return Errors{fault}
+	return Errors{fault}.ordered(src)
 }
 
 // root reads the whole file.

@@ -105,7 +105,8 @@ func readText(src []byte) (string, error) {
 			line, column, tabs = line+1, 1, 0
 		}
 	}
-	return string(src), nil
+	// The library counts lines wrongly where comments end in both characters.
+	return strings.ReplaceAll(string(src), "\r\n", "\n"), nil
 }
 
 // badCharacter says what is wrong with the character that begins rest, "" when
