@@ -23,6 +23,7 @@ var version = "development"
 
 func main() {
 	name := filepath.Base(os.Args[0])
+	nameProcess(name)
 	err := run(name, os.Args[1:])
 	var status shell.ExitError
 	switch {
@@ -32,6 +33,13 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
+}
+
+// nameProcess gives the process its name in ps and in the kernel's messages:
+// children are executed as /proc/self/exe, which is no name.
+func nameProcess(name string) {
+	// PID 1 comes here before /proc is mounted, and has its name already.
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0)
 }
 
 // run is what the executable does under a name.

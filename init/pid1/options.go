@@ -67,8 +67,9 @@ func Machine() Options {
 		// machine where /proc could not be mounted.
 		Executables: []string{"/proc/self/exe", "/init"},
 		Children: []Child{
-			{Name: "appliance", Vital: true, OOMScore: -900},
-			{Name: "shell", OOMScore: 0},
+			{Name: "appliance", Vital: true, OOMScore: 0},
+			// What the shell runs for its users inherits this, and goes first.
+			{Name: "shell", OOMScore: 500},
 		},
 		Env:        []string{"PATH=/bbin:/bin:/sbin:/usr/bin:/usr/sbin"},
 		Mounts:     mounts(),
