@@ -233,6 +233,9 @@ func notHost(prefix netip.Prefix) string {
 			return fmt.Sprintf("the broadcast address of %s", prefix.Masked())
 		}
 	}
+	if prefix.Addr().Is6() && prefix.Bits() < 127 && prefix.Addr() == prefix.Masked().Addr() {
+		return fmt.Sprintf("the routers' anycast address of %s", prefix.Masked()) // RFC 4291 section 2.6.1
+	}
 	return ""
 }
 

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) Tunnel {
+	if !forward.valid {
+		return Tunnel{}
+	}
+	if forward.value != TUN {
+		if raw.given {
+			r.report(raw.at, fault{problem: fmt.Sprintf("forward %s has no tunnel", forward.value), hint: "remove it, or write forward: tun"})
+		}
+		return Tunnel{}
+	}
+	t := raw.value
+	tunnel := Tunnel{Type: or(t.encapsulation, IPIP), Checksum: t.checksum.value}
+	if t.encapsulation.given && !t.encapsulation.valid {
+		return tunnel
+	}
+	if tunnel.Type == GUE {
+		tunnel.Port = uint16(or(t.port, defaultGUEPort))
+	} else if t.port.given {
+		r.report(t.port.at, fault{problem: fmt.Sprintf("tunnel type %s has no port", tunnel.Type), hint: "only gue runs over UDP"})
+	}
+	if tunnel.Type == IPIP && tunnel.Checksum {
+		r.report(t.checksum.at, fault{problem: "tunnel type ipip has no checksum", hint: "gue and gre have one"})
+	}
+	return tunnel
+}
+
+// checkTunnelMTU reports interfaces whose configured MTU leaves too little for
+// a packet in a packet.
+func (r *resolver) checkTunnelMTU(at place, server RealServer, s fileService) {
+	link := r.net.egress(server.Address)
+	mtu, configured := r.net.mtu[link]
+	if !configured {
+		return
+	}
+	inner := minMTU
+	if s.listen.value.Addr().Is6() {
+		inner = 1280
+	}
+	overhead := tunnelOverhead(or(s.tunnel.value.encapsulation, IPIP), s.tunnel.value.checksum.value, server.Address)
+	if mtu < inner+overhead {
+		r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for a tunnel to %s", mtu, link, server.Address),
+			expected: fmt.Sprintf("at least %d: %d for the packet and %d for the tunnel", inner+overhead, inner, overhead)})
+	}
+}
+
+// tunnelOverhead is what a tunnel adds to every packet, in bytes: the outer IP
+// header (RFC 791: 20, RFC 8200: 40) and for GUE a UDP and a GUE header of 8
+// and 4 (draft-ietf-intarea-gue), for GRE a header of 4 and a checksum of 4
+// (RFC 2784).
+func tunnelOverhead(encapsulation Encapsulation, checksum bool, rip netip.Addr) int {
+	overhead := 20
+	if rip.Is6() {
+		overhead = 40
+	}
+	switch {
+	case encapsulation == GUE:
+		overhead += 8 + 4
+	case encapsulation == GRE && checksum:
+		overhead += 4 + 4
+	case encapsulation == GRE:
+		overhead += 4
+	}
+	return overhead
+}
+
+// checkDecapsulationMTU reports interfaces that could not receive the smallest
+// packet that a tunnel must carry.
+func (r *resolver) checkDecapsulationMTU(at place, vip VirtualAddress) {
+	if vip.Forward != TUN || vip.Address.Is4() {
+		return
+	}
+	least := 1280 + tunnelOverhead(vip.Tunnel.Type, vip.Tunnel.Checksum, vip.Address)
+	for _, own := range r.net.own {
+		if mtu, configured := r.net.mtu[own.link]; configured && mtu < least && own.prefix.Addr().Is6() {
+			r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for tunnelled IPv6", mtu, own.link),
+				expected: fmt.Sprintf("at least %d", least)})
+			return
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// resolveVirtualAddresses checks a real server's VIPs.
+func (r *resolver) resolveVirtualAddresses(raw field[[]field[fileVirtualAddress]]) []VirtualAddress {
+	if raw.given && r.role == RoleDirector {
+		r.report(raw.at, fault{problem: "a director has no virtual-addresses",
+			hint: "a real server must never announce a VIP and a director always does, " +
+				"so one machine cannot be both: a service's listen is the VIP here, or write role: real-server"})
+		return nil
+	}
+	first := make(map[netip.Addr]place)
+	var addresses []VirtualAddress
+	for _, item := range raw.value {
+		resolved, ok := r.resolveVirtualAddress(item)
+		if !ok {
+			continue
+		}
+		at := item.value.address.at
+		if earlier, taken := first[resolved.Address]; taken {
+			r.report(at, fault{problem: fmt.Sprintf("%s is a virtual address already, on line %d", resolved.Address, earlier.line)})
+			continue
+		}
+		first[resolved.Address] = at
+		addresses = append(addresses, resolved)
+	}
+	return addresses
+}
+
+func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (VirtualAddress, bool) {
+	raw := item.value
+	if !item.valid {
+		return VirtualAddress{}, false
+	}
+	hasAddress := required(r.decoder, item, "address", raw.address, "the VIP of the director's service")
+	required(r.decoder, item, "forward", raw.forward, "dr or tun, as in the director's service")
+	if raw.forward.value == NAT {
+		r.report(raw.forward.at, fault{problem: "forward nat needs no virtual address", expected: "dr or tun",
+			hint: "with nat, packets come to the real server's own address: remove this entry and route replies through the director"})
+		return VirtualAddress{}, false
+	}
+	resolved := VirtualAddress{Address: raw.address.value, Forward: raw.forward.value, Tunnel: r.resolveTunnel(raw.tunnel, raw.forward)}
+	if !hasAddress {
+		return resolved, false
+	}
+	if own, mine := r.net.owner(resolved.Address); mine {
+		r.report(raw.address.at, fault{problem: fmt.Sprintf("%s is an address of %s as well, on line %d", resolved.Address, own.link, own.at.line),
+			hint: "a real server must not answer for the VIP on the network: keep it here only"})
+	}
+	r.checkDecapsulationMTU(raw.address.at, resolved)
+	return resolved, true
+}
