@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"dipper/qemu/lab"
+)
+
+// labDir is where a cluster that stays up keeps its files, below the top of the
+// tree.
+func labDir(scenario string) string { return filepath.Join("build", "lab", scenario) }
+
+// load finds a scenario by its name in examples/, or by its directory.
+func load(scenario string) (*lab.Description, error) {
+	if _, err := os.Stat(filepath.Join(scenario, "lab.yaml")); err == nil {
+		return lab.Load(scenario)
+	}
+	root, err := lab.Root()
+	if err != nil {
+		return nil, err
+	}
+	return lab.Load(filepath.Join(root, "examples", scenario))
+}
+
+func start(ctx context.Context, d *lab.Description, dir string) (*lab.Cluster, error) {
+	options, err := lab.OptionsFromEnvironment(ctx, d, dir)
+	if err != nil {
+		return nil, err
+	}
+	return lab.Start(ctx, d, options)
+}
+
+// runLab keeps a cluster up until it is interrupted.
+func runLab(ctx context.Context, arguments []string) (err error) {
+	d, err := load(arguments[0])
+	if err != nil {
+		return err
+	}
+	fmt.Printf("booting %s ...\n", d.Name)
+	c, err := start(ctx, d, labDir(d.Name))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := c.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if err := c.Offer(); err != nil {
+		return err
+	}
+	describe(d, c)
+	<-ctx.Done()
+	fmt.Println("\nending")
+	return nil
+}
+
+// describe prints how to reach each machine.
+func describe(d *lab.Description, c *lab.Cluster) {
+	fmt.Printf("\n%s is up. Ctrl-C ends it. From another terminal:\n", d.Name)
+	for _, n := range d.Nodes {
+		fmt.Printf("\n%s", n.Name)
+		for i, lan := range n.LANs {
+			fmt.Printf("  eth%d in %s", i, lan)
+		}
+		fmt.Printf("\n  go run ./qemu console %s %s\n", d.Name, n.Name)
+		if n.Peer {
+			fmt.Printf("  go run ./qemu exec %s %s ip addr\n", d.Name, n.Name)
+		} else {
+			fmt.Printf("  go run ./qemu ctl %s %s /v1/status\n", d.Name, n.Name)
+			fmt.Printf("  curl --unix-socket %s http://dipper/v1/status\n", filepath.Join(labDir(d.Name), "run", n.Name+".control"))
+		}
+	}
+	fmt.Printf("\nconsoles, captures and command lines: %s\n", c.Dir())
+}
