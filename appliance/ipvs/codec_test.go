@@ -1,7 +1,10 @@
 package ipvs
 
 import (
+	_ "embed"
+	"encoding/hex"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -221,8 +224,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, answer := range kernelAnswers {
-		f.Add([]byte(answer.data))
+	for _, a := range answers(f) {
+		f.Add(a.data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := decodeService(data); err == nil {
@@ -252,8 +255,92 @@ func roundTrip(t *testing.T, op Op) {
 	}
 }
 
-// kernelAnswers are what a kernel answered to a dump.
-var kernelAnswers = []struct {
-	name string
-	data string
-}{}
+// kernelAnswers are what Linux 6.12 answered to dumps: lines of what it was
+// told before, as ipvsadm's options, each followed by the attributes in hex.
+//
+//go:embed testdata/answers-linux-6.12.txt
+var kernelAnswers string
+
+type answer struct {
+	want string
+	data []byte
+}
+
+func answers(t testing.TB) []answer {
+	t.Helper()
+	var all []answer
+	for line := range strings.Lines(kernelAnswers) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "-") {
+			all = append(all, answer{want: line})
+			continue
+		}
+		data, err := hex.DecodeString(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[len(all)-1].data = data
+	}
+	return all
+}
+
+func TestDecodeKernelAnswers(t *testing.T) {
+	for _, a := range answers(t) {
+		t.Run(a.want, func(t *testing.T) {
+			var got string
+			if strings.HasPrefix(a.want, "-A") {
+				s, err := decodeService(a.data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = "-A " + s.Service.options()
+			} else {
+				r, err := decodeRealServer(a.data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = r.RealServer.options()
+			}
+			if got != a.want {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+// TestDecodeCounters has counters that do not fit into the 32 bits of the old
+// attributes, which come first in every answer.
+func TestDecodeCounters(t *testing.T) {
+	data := "" +
+		"\xa0\x00\x02\x00" + // IPVS_CMD_ATTR_DEST
+		"\x06\x00\x0b\x00\x02\x00\x00\x00" + // ADDR_FAMILY: 2
+		"\x14\x00\x01\x00\x0a\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + // ADDR: 10.0.0.1
+		"\x08\x00\x07\x00\x01\x00\x00\x00" + // ACTIVE_CONNS
+		"\x08\x00\x08\x00\x02\x00\x00\x00" + // INACT_CONNS
+		"\x08\x00\x09\x00\x03\x00\x00\x00" + // PERSIST_CONNS
+		"\x0c\x00\x0a\x00\x08\x00\x01\x00\xff\xff\xff\xff" + // STATS: CONNS
+		"\x5c\x00\x0c\x00" + // STATS64
+		"\x0c\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00\x00" + // CONNS: 1<<32
+		"\x04\x00\x0b\x00" + // PAD
+		"\x0c\x00\x02\x00\x00\x00\x00\x00\x02\x00\x00\x00" + // INPKTS: 2<<32
+		"\x0c\x00\x03\x00\x00\x00\x00\x00\x03\x00\x00\x00" + // OUTPKTS: 3<<32
+		"\x0c\x00\x04\x00\x00\x00\x00\x00\x04\x00\x00\x00" + // INBYTES: 4<<32
+		"\x0c\x00\x05\x00\x00\x00\x00\x00\x05\x00\x00\x00" + // OUTBYTES: 5<<32
+		"\x0c\x00\x06\x00\x06\x00\x00\x00\x00\x00\x00\x00" + // CPS: 6
+		"\x0c\x00\x0a\x00\x07\x00\x00\x00\x00\x00\x00\x00" // OUTBPS: 7
+	got, err := decodeRealServer([]byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := RealServerStatistics{
+		RealServer: RealServer{Address: netip.MustParseAddr("10.0.0.1")},
+		Counters: Counters{
+			Connections: 1 << 32, InPackets: 2 << 32, OutPackets: 3 << 32, InBytes: 4 << 32, OutBytes: 5 << 32,
+			ConnectionRate: 6, OutByteRate: 7,
+		},
+		ActiveConnections: 1, InactiveConnections: 2, PersistentConnections: 3,
+	}
+	if diff := cmp.Diff(want, got, netipComparer); diff != "" {
+		t.Errorf("real server (-want +got):\n%s", diff)
+	}
+}

@@ -41,7 +41,13 @@ type Kernel struct {
 
 // Open connects to the kernel's IPVS. The error is ErrNoIPVS if it has none.
 func Open() (*Kernel, error) {
-	k := &Kernel{dial: dial}
+	return open(nil)
+}
+
+// open connects by a socket of the given configuration, which may name a
+// network namespace: every one has an IPVS table of its own.
+func open(config *netlink.Config) (*Kernel, error) {
+	k := &Kernel{dial: func() (connection, uint16, error) { return dial(config) }}
 	if err := k.connect(); err != nil {
 		return nil, err
 	}
@@ -50,8 +56,8 @@ func Open() (*Kernel, error) {
 
 // dial opens a socket and looks the family up, on every new socket: its number
 // changes when a kernel module is reloaded.
-func dial() (connection, uint16, error) {
-	conn, err := genetlink.Dial(nil)
+func dial(config *netlink.Config) (connection, uint16, error) {
+	conn, err := genetlink.Dial(config)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ipvs: open generic netlink: %w", err)
 	}

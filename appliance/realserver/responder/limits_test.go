@@ -81,7 +81,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 		s := serveTCPEcho(limit(network, 2), silent)
 		defer end(t, s)
 		first, _ := network.dial()
+		synctest.Wait() // in this order
 		second, _ := network.dial()
+		synctest.Wait()
 		third, served := network.dial()
 		defer second.Close()
 		defer third.Close()

@@ -1,0 +1,315 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mdlayher/netlink"
+	moby "github.com/moby/ipvs"
+	"golang.org/x/sys/unix"
+)
+
+// The tests of this file need a kernel with IPVS and the right to make a
+// network namespace, in which they leave no trace. The binary of "go test -c"
+// runs alone, so that it can be taken into a machine that has such a kernel:
+//
+//	CGO_ENABLED=0 go test -c -o ipvs.test ./appliance/ipvs
+//	./ipvs.test -test.run TestKernel -test.v
+
+// namespace makes an empty network namespace and returns an open file of it.
+func namespace(t *testing.T) *os.File {
+	t.Helper()
+	type result struct {
+		file *os.File
+		err  error
+	}
+	made := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		file, err := makeNamespace()
+		made <- result{file, err}
+	}()
+	r := <-made
+	if errors.Is(r.err, unix.EPERM) {
+		t.Skip("no right to make a network namespace")
+	}
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	t.Cleanup(func() { _ = r.file.Close() })
+	return r.file
+}
+
+// makeNamespace moves the calling thread into a new network namespace, and
+// puts its loopback link up: without a local routing table the kernel takes
+// no address for unicast.
+func makeNamespace() (*os.File, error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("unshare: %w", err)
+	}
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	defer unix.Close(socket)
+	up, err := unix.NewIfreq("lo")
+	if err != nil {
+		return nil, err
+	}
+	up.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, up); err != nil {
+		return nil, fmt.Errorf("set lo up: %w", err)
+	}
+	return os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+}
+
+// live opens the IPVS table of a new network namespace.
+func live(t *testing.T) (*Kernel, *os.File) {
+	t.Helper()
+	probe, err := Open()
+	if errors.Is(err, ErrNoIPVS) {
+		t.Skip("this kernel has no IPVS; the lab runs this test on one that has")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = probe.Close()
+	space := namespace(t)
+	k, err := open(&netlink.Config{NetNS: int(space.Fd())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Close() })
+	return k, space
+}
+
+// load makes the table desired, and reads it back.
+func load(t *testing.T, k *Kernel, desired Table) Table {
+	t.Helper()
+	observed, err := k.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Apply(t.Context(), Plan(observed, desired)); err != nil {
+		t.Fatalf("from\n%sto\n%s%v", observed, desired, err)
+	}
+	reached, err := k.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reached
+}
+
+func TestKernelReadsBackWhatWasWritten(t *testing.T) {
+	k, _ := live(t)
+	random := rand.New(rand.NewPCG(3, 4))
+	tables := []Table{entries(), {}}
+	for range 50 {
+		tables = append(tables, anyTable(random))
+	}
+	for _, want := range append(tables, Table{}) {
+		got := load(t, k, want)
+		if diff := cmp.Diff(want.Canonical(), got, netipComparer); diff != "" {
+			t.Fatalf("read back (-want +got):\n%s", diff)
+		}
+		if again := Plan(got, want); len(again) > 0 {
+			t.Fatalf("a second plan is not empty: %v", again)
+		}
+	}
+}
+
+// anyTable makes a table of everything that the kernel takes.
+func anyTable(random *rand.Rand) Table {
+	var t Table
+	for i := range random.IntN(12) {
+		six := random.IntN(2) == 0
+		s := Service{Key: anyKey(random, six, uint16(i+1)), Scheduler: schedulers[random.IntN(len(schedulers))]}
+		s.Flags = Flags(random.Uint32()) & (OnePacket | SchedulerFlag1 | SchedulerFlag2 | SchedulerFlag3)
+		if random.IntN(2) == 0 {
+			s.Flags |= Persistent
+			s.Timeout = random.Uint32N(1 << 20)
+			s.Netmask = math.MaxUint32 << random.IntN(33)
+			if six {
+				s.Netmask = 1 + random.Uint32N(128)
+			}
+			if random.IntN(2) == 0 {
+				s.Engine = "sip"
+			}
+		}
+		for host := range byte(random.IntN(6)) {
+			s.RealServers = append(s.RealServers, anyRealServer(random, six, host))
+		}
+		t.Services = append(t.Services, s)
+	}
+	return t.Canonical()
+}
+
+// anyKey makes a key that differs from those with another number.
+func anyKey(random *rand.Rand, six bool, number uint16) Key {
+	address := netip.AddrFrom4([4]byte{192, 0, 2, byte(random.Uint32())})
+	unspecified := netip.IPv4Unspecified()
+	if six {
+		address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(random.Uint32())})
+		unspecified = netip.IPv6Unspecified()
+	}
+	if random.IntN(4) == 0 {
+		return Key{FWMark: uint32(number) << 16, Address: unspecified}
+	}
+	return Key{Protocol: []Protocol{TCP, UDP, SCTP}[random.IntN(3)], Address: address, Port: number << 8}
+}
+
+func anyRealServer(random *rand.Rand, six bool, host byte) RealServer {
+	r := randomRealServer(random, six, host)
+	r.Port = uint16(random.Uint32())
+	r.Weight = random.Uint32N(1 << 31)
+	if random.IntN(2) == 0 {
+		r.UpperThreshold = random.Uint32N(1 << 31)
+		r.LowerThreshold = random.Uint32N(r.UpperThreshold + 1)
+	}
+	if r.Forward == TUN && random.IntN(3) == 0 { // the other family
+		r.Address = randomRealServer(random, !six, host).Address
+	}
+	if r.Tunnel.Type == GUE {
+		r.Tunnel = Tunnel{Type: GUE, Port: 1 + uint16(random.Uint32N(65535)), RemoteChecksum: random.IntN(2) == 0}
+	}
+	return r
+}
+
+func TestKernelRefusesWithReasons(t *testing.T) {
+	k, _ := live(t)
+	known := web("rr", rs("192.168.4.100:80", 1))
+	load(t, k, tableOf(known))
+	other := web("rr")
+	other.Port = 443
+	tests := []struct {
+		op   Op
+		want string
+	}{
+		{Op{Kind: AddService, Service: known},
+			"ipvsadm -A -t 192.168.4.15:80 -s rr: exists already"},
+		{Op{Kind: EditService, Service: web("lcss")},
+			`ipvsadm -E -t 192.168.4.15:80 -s lcss: the kernel has no scheduler "lcss"`},
+		{Op{Kind: DeleteService, Service: other},
+			"ipvsadm -D -t 192.168.4.15:443: no such virtual service"},
+		{Op{Kind: AddRealServer, Service: known, RealServer: rs("192.168.4.100:80", 1)},
+			"ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1: exists already"},
+		{Op{Kind: EditRealServer, Service: known, RealServer: rs("192.168.4.200:80", 1)},
+			"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 1: no such real server"},
+		{Op{Kind: DeleteRealServer, Service: other, RealServer: rs("192.168.4.100:80", 1)},
+			"ipvsadm -d -t 192.168.4.15:443 -r 192.168.4.100:80: no such virtual service"},
+		{Op{Kind: AddRealServer, Service: known, RealServer: rs("224.0.0.1:80", 1)},
+			"ipvsadm -a -t 192.168.4.15:80 -r 224.0.0.1:80 -g -w 1: the kernel takes no such real server: is its address unicast, and not link-local?"},
+		{Op{Kind: AddRealServer, Service: known, RealServer: rs("[2001:db8::1]:80", 1)},
+			"ipvsadm -a -t 192.168.4.15:80 -r [2001:db8::1]:80 -g -w 1: a real server of the other address family takes forwarding by tunnel, and no connection synchronisation"},
+		{Op{Kind: EditRealServer, Service: known, RealServer: rs("192.168.4.100:80", 1<<31)},
+			"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 2147483648: weight above 2147483647, or lower threshold above the upper"},
+		{Op{Kind: AddService, Service: Service{Key: other.Key, Scheduler: "a-name-that-is-too-long"}},
+			`ipvsadm -A -t 192.168.4.15:443 -s a-name-that-is-too-long: the kernel takes no such virtual service`},
+	}
+	for _, tt := range tests {
+		err := k.Apply(t.Context(), []Op{tt.op})
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("got  %v\nwant %v", err, tt.want)
+		}
+	}
+	if got := load(t, k, tableOf(known)); got.String() != tableOf(known).String() {
+		t.Errorf("table after the refusals:\n%s", got)
+	}
+}
+
+// TestKernelBesideRefusals has one bad operation in the middle of good ones.
+func TestKernelBesideRefusals(t *testing.T) {
+	k, _ := live(t)
+	want := tableOf(web("wrr", rs("192.168.4.100:80", 1), rs("192.168.4.200:80", 1)))
+	ops := slices.Insert(Plan(Table{}, want), 1, Op{Kind: AddService, Service: web("lcss")})
+	if err := k.Apply(t.Context(), ops); !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got error %v, want that of the one", err)
+	}
+	if got, err := k.Observe(t.Context()); err != nil || got.String() != want.String() {
+		t.Errorf("got\n%s%v\nwant\n%s", got, err, want)
+	}
+}
+
+// TestKernelAtOnce reads and writes from many goroutines, some of which give
+// up at any moment.
+func TestKernelAtOnce(t *testing.T) {
+	k, _ := live(t)
+	want := tableOf(web("wrr", rs("192.168.4.100:80", 1), rs("192.168.4.200:80", 1)))
+	load(t, k, want)
+	var readers sync.WaitGroup
+	for i := range 8 {
+		readers.Go(func() {
+			for range 20 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if i%2 == 0 {
+					go cancel()
+				}
+				got, err := k.Observe(ctx)
+				switch {
+				case errors.Is(err, context.Canceled):
+				case err != nil:
+					t.Error(err)
+				case got.String() != want.String():
+					t.Errorf("got\n%s", got)
+				}
+				cancel()
+			}
+		})
+	}
+	readers.Wait()
+	if got, err := k.Observe(t.Context()); err != nil || got.String() != want.String() {
+		t.Errorf("afterwards: got\n%s%v", got, err)
+	}
+}
+
+// TestKernelAsMobyReadsIt has a client that nobody here wrote read the table,
+// as far as it reads right: IPv4, and weights below 65536.
+func TestKernelAsMobyReadsIt(t *testing.T) {
+	k, space := live(t)
+	load(t, k, tableOf(
+		web("wrr", rs("192.168.4.100:80", 1), with(rs("192.168.4.200:8080", 65535), func(r *RealServer) {
+			r.Forward, r.UpperThreshold, r.LowerThreshold = NAT, 100, 50
+		})),
+		Service{Key: Key{Protocol: UDP, Address: netip.MustParseAddr("192.0.2.1"), Port: 53}, Scheduler: "sh", Flags: SchedulerFlag1},
+	))
+	reader, err := moby.New(fmt.Sprintf("/proc/self/fd/%d", space.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	services, err := reader.GetServices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, s := range services {
+		lines = append(lines, fmt.Sprintf("%d %s %d %s %#x", s.Protocol, s.Address, s.Port, s.SchedName, s.Flags&^uint32(flagHashed)))
+		servers, err := reader.GetDestinations(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range servers {
+			lines = append(lines, fmt.Sprintf("%d %s %d -> %s %d method %d weight %d thresholds %d %d",
+				s.Protocol, s.Address, s.Port, d.Address, d.Port, d.ConnectionFlags, d.Weight, d.UpperThreshold, d.LowerThreshold))
+		}
+	}
+	slices.Sort(lines)
+	want := `17 192.0.2.1 53 sh 0x8
+6 192.168.4.15 80 -> 192.168.4.100 80 method 3 weight 1 thresholds 0 0
+6 192.168.4.15 80 -> 192.168.4.200 8080 method 0 weight 65535 thresholds 100 50
+6 192.168.4.15 80 wrr 0x0`
+	if diff := cmp.Diff(want, strings.Join(lines, "\n")); diff != "" {
+		t.Errorf("moby/ipvs reads (-want +got):\n%s", diff)
+	}
+}
