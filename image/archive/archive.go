@@ -63,7 +63,8 @@ func mode(m fs.FileMode) uint64 {
 	return bits
 }
 
-// Read unpacks what Write has packed. It refuses what Write never writes: an
+// Read unpacks what Write has packed, to check an image that was built here: it is
+// not meant for archives of others. It refuses what Write never writes: an
 // owner, a time, a type or a mode bit that no image has.
 func Read(packed []byte) ([]rootfs.Node, error) {
 	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(packed)))

@@ -22,6 +22,18 @@ type Node struct {
 	Minor  uint32
 }
 
+// String is the node as ls -l would show it, without what is the same for all.
+func (n Node) String() string {
+	switch n.Mode.Type() {
+	case fs.ModeSymlink:
+		return fmt.Sprintf("%v %s -> %s", n.Mode, n.Path, n.Target)
+	case fs.ModeDevice | fs.ModeCharDevice:
+		return fmt.Sprintf("%v %s %d,%d", n.Mode, n.Path, n.Major, n.Minor)
+	default:
+		return fmt.Sprintf("%v %s", n.Mode, n.Path)
+	}
+}
+
 func directory(name string, perm fs.FileMode) Node {
 	return Node{Path: name, Mode: fs.ModeDir | perm}
 }

@@ -42,14 +42,12 @@ func skeleton() []Node {
 		directory("etc/dipper", 0o700), // a boot config holds secrets
 		directory("etc/ssl", 0o755),
 		directory("etc/ssl/certs", 0o755),
-		directory("mnt", 0o755),
 		directory("proc", 0o555),
 		directory("root", 0o700),
 		directory("run", 0o755),
 		directory("sys", 0o555),
 		sticky(directory("tmp", 0o777)),
 		directory("var", 0o755),
-		directory("var/lib", 0o755),
 	}
 }
 
