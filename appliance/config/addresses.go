@@ -69,7 +69,18 @@ func addressHint(text string) string {
 	if endpoint, err := netip.ParseAddrPort(text); err == nil {
 		return fmt.Sprintf("no port here: write %s", endpoint.Addr())
 	}
+	if isHostname(text) {
+		return "write the address itself: names are not looked up"
+	}
 	return leadingZeros(text)
+}
+
+// isHostname tells a name from an address with a mistake in it.
+func isHostname(text string) bool {
+	if _, bad := hostname(&node{kind: scalarNode, class: textScalar, text: text}); bad != nil {
+		return false
+	}
+	return strings.Trim(text, "0123456789.") != ""
 }
 
 // leadingZeros hints at 192.168.004.005, which some programs read as octal.
@@ -159,6 +170,9 @@ func parseEndpoint(n *node, expected string) (address netip.Addr, port string, b
 	address, bad = parseAddress(&node{kind: scalarNode, class: n.class, text: host}, expected)
 	if bad != nil {
 		return netip.Addr{}, "", bad
+	}
+	if address.Is4() && strings.HasPrefix(n.text, "[") {
+		return netip.Addr{}, "", &fault{fmt.Sprintf("%q has brackets", clip(n.text)), expected, "brackets are for IPv6 addresses"}
 	}
 	if problem := notBalanced(address); problem != "" {
 		return netip.Addr{}, "", &fault{problem: fmt.Sprintf("%s is %s", address, problem), expected: expected}

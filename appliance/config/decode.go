@@ -280,7 +280,7 @@ func missingSpace(text string) string {
 
 // join appends a key to a path; a key that holds a dot itself stands in quotes.
 func join(path, name string) string {
-	if strings.ContainsAny(name, ".[] :") || !printable(name) {
+	if name == "" || strings.ContainsAny(name, ".[] :") || !printable(name) {
 		name = strconv.Quote(clip(name))
 	}
 	if path == "" {
