@@ -3,8 +3,10 @@ package network
 import (
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestClampOnTheWireInNamespace reads the MSS of real handshakes at the
@@ -73,12 +75,30 @@ func TestClampOnTheWireInNamespace(t *testing.T) {
 	}
 }
 
-// connect opens and closes a TCP connection to port 8080.
+// connect opens and closes a TCP connection to port 8080, by this program run
+// at the neighbour.
 func (n neighbour) connect(address string) {
 	n.t.Helper()
-	cmd := n.command("timeout 60 bash -c")
-	cmd.Args = append(cmd.Args, "exec 3<>/dev/tcp/"+address+"/8080")
+	cmd := n.command(os.Args[0] + " -test.run=^TestConnectHelper$ -test.v")
+	cmd.Env = append(os.Environ(), connectTo+"="+net.JoinHostPort(address, "8080"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("connect to %s: %v: %s", address, err, out)
+	}
+}
+
+const connectTo = "DIPPER_TEST_CONNECT"
+
+// TestConnectHelper is no test, but the neighbour's side of one.
+func TestConnectHelper(t *testing.T) {
+	address := os.Getenv(connectTo)
+	if address == "" {
+		return
+	}
+	conn, err := net.DialTimeout("tcp", address, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,11 +1,11 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,17 +14,15 @@ func (k *Kernel) observeFOU() ([]FOU, error) {
 	if _, err := netlink.FouFamilyId(); err != nil {
 		return nil, nil // adding a port will fail with the reason
 	}
+	// The dump is of both families, whichever is asked for.
+	raw, err := dump(func() ([]netlink.Fou, error) { return k.netlink.FouList(unix.AF_INET) })
+	if err != nil {
+		return nil, fmt.Errorf("fou: %w", err)
+	}
 	var ports []FOU
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		raw, err := dump(func() ([]netlink.Fou, error) { return k.netlink.FouList(family) })
-		if err != nil {
-			return nil, fmt.Errorf("fou: %w", err)
-		}
-		for _, f := range raw {
-			port := FOU{Port: uint16(f.Port), IPv6: f.Family == unix.AF_INET6}
-			if f.EncapType == netlink.FOU_ENCAP_GUE && !slices.Contains(ports, port) {
-				ports = append(ports, port)
-			}
+	for _, f := range raw {
+		if f.EncapType == netlink.FOU_ENCAP_GUE {
+			ports = append(ports, FOU{Port: uint16(f.Port), IPv6: f.Family == unix.AF_INET6})
 		}
 	}
 	return ports, nil
@@ -64,18 +62,43 @@ func (o editFOU) String() string {
 
 func (o editFOU) subject() string { return "" }
 
-func (o editFOU) apply(k *Kernel) error {
-	f := netlink.Fou{Family: unix.AF_INET, Port: int(o.Port), EncapType: netlink.FOU_ENCAP_GUE}
-	if o.IPv6 {
-		f.Family = unix.AF_INET6
-	}
-	edit := k.netlink.FouAdd
-	if o.verb == "del" {
-		edit = k.netlink.FouDel
-	}
-	err := edit(f)
-	if errors.Is(err, unix.ENOENT) && o.verb == "add" {
+func (o editFOU) apply(*Kernel) error {
+	family, err := netlink.FouFamilyId()
+	if err != nil {
 		return fmt.Errorf("the kernel has no foo-over-UDP (CONFIG_NET_FOU): %w", err)
 	}
+	request := nl.NewNetlinkRequest(family, unix.NLM_F_ACK)
+	request.AddData(o.message())
+	_, err = request.Execute(unix.NETLINK_GENERIC, 0)
 	return err
 }
+
+// message is the edit for the kernel. The netlink library's own sends an
+// IP protocol of 0 with GUE, which kernels refuse since 6.11 (fou_nl.c,
+// fou_nl_policy: at least 1).
+func (o editFOU) message() rawMessage {
+	command, family := byte(netlink.FOU_CMD_ADD), byte(unix.AF_INET)
+	if o.verb == "del" {
+		command = netlink.FOU_CMD_DEL
+	}
+	if o.IPv6 {
+		family = unix.AF_INET6
+	}
+	const version = 1
+	m := rawMessage{command, version, 0, 0}
+	m = append(m, nl.NewRtAttr(netlink.FOU_ATTR_PORT, []byte{byte(o.Port >> 8), byte(o.Port)}).Serialize()...)
+	m = append(m, nl.NewRtAttr(netlink.FOU_ATTR_AF, []byte{family}).Serialize()...)
+	if o.verb == "add" {
+		m = append(m, nl.NewRtAttr(netlink.FOU_ATTR_TYPE, []byte{netlink.FOU_ENCAP_GUE}).Serialize()...)
+	}
+	return m
+}
+
+// rawMessage is a netlink message's body.
+type rawMessage []byte
+
+// Len is the body's length in bytes.
+func (m rawMessage) Len() int { return len(m) }
+
+// Serialize gives the body as it is sent.
+func (m rawMessage) Serialize() []byte { return m }

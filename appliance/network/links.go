@@ -46,7 +46,12 @@ func planLinks(observed, desired []Link) linkPlan {
 	for _, l := range desired {
 		p.make(l, have)
 	}
-	for _, l := range desired {
+	sooner, later := split(desired, leavers(desired, have))
+	for _, l := range sooner {
+		p.settleLink(l, have, desired)
+	}
+	p.release(desired, have)
+	for _, l := range later {
 		p.settleLink(l, have, desired)
 	}
 	return p
@@ -277,7 +282,7 @@ func (p *linkPlan) afterArrange(observed []Link) map[string]Link {
 		}
 		for _, member := range l.BondMembers {
 			if released, ok := have[p.renamed[member]]; ok {
-				released.Up = false // bond_main.c, __bond_release_one closes it
+				released.Up = false // as in release
 				have[released.Name] = released
 			}
 		}
@@ -335,18 +340,52 @@ func (p *linkPlan) settleLink(want Link, have map[string]Link, desired []Link) {
 	}
 }
 
-// settleBond changes a bond's members and monitoring.
+// leavers are the links that leave a bond and join no other.
+func leavers(desired []Link, have map[string]Link) []string {
+	var names []string
+	for _, want := range desired {
+		if want.Kind != Bond {
+			continue
+		}
+		for _, member := range have[want.Name].BondMembers {
+			if _, joins := bondOf(member, desired); !joins {
+				names = append(names, member)
+			}
+		}
+	}
+	return names
+}
+
+// split puts the links that leave a bond, and what stands on them, behind the
+// others: a bond has its new members before it loses old ones.
+func split(desired []Link, leavers []string) (sooner, later []Link) {
+	behind := slices.Clone(leavers)
+	for _, l := range desired {
+		if slices.Contains(behind, l.Name) || slices.Contains(behind, l.Parent) {
+			behind = append(behind, l.Name)
+			later = append(later, l)
+		} else {
+			sooner = append(sooner, l)
+		}
+	}
+	return sooner, later
+}
+
+// release makes links leave their bond, which closes them (bond_main.c,
+// __bond_release_one).
+func (p *linkPlan) release(desired []Link, have map[string]Link) {
+	for _, name := range leavers(desired, have) {
+		p.settle = append(p.settle, setLink{link: name, action: "nomaster"})
+		released := have[name]
+		released.Up = false
+		have[name] = released
+	}
+}
+
+// settleBond lets members join, and changes a bond's monitoring.
 func (p *linkPlan) settleBond(want, now Link, existed bool, have map[string]Link) {
 	if existed && want.BondMIIMon != now.BondMIIMon {
 		p.settle = append(p.settle, setMIIMon{bond: want.Name, interval: want.BondMIIMon})
-	}
-	for _, member := range now.BondMembers {
-		if !slices.Contains(want.BondMembers, member) {
-			p.settle = append(p.settle, setLink{link: member, action: "nomaster"})
-			released := have[member]
-			released.Up = false
-			have[member] = released
-		}
 	}
 	for _, member := range want.BondMembers {
 		if slices.Contains(now.BondMembers, member) || !p.exists[member] {
