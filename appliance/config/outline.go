@@ -93,7 +93,11 @@ func (r Route) outline() outline {
 	if r.Metric != 0 {
 		o.name += " metric " + strconv.Itoa(r.Metric)
 	}
-	o.identify("to", r.To.String())
+	if r.To.Bits() == 0 && r.Via.IsValid() {
+		o.identify("to", "default")
+	} else {
+		o.identify("to", r.To.String())
+	}
 	if r.Via.IsValid() {
 		o.text("via", r.Via.String())
 	}

@@ -35,9 +35,10 @@ network:
     eth1: {mtu: 9000, match: {driver: virtio_net}}
     "null": {dhcp: true, accept-ra: true}
   routes:
-    - {to: 0.0.0.0/0, via: 192.168.4.254}
-    - {to: 0.0.0.0/0, via: 192.168.4.253, metric: 100}
-    - {to: "::/0", via: fe80::1, interface: bond0.100}
+    - {to: default, via: 192.168.4.254}
+    - {to: default, via: 192.168.4.253, metric: 100}
+    - {to: default, via: fe80::1, interface: bond0.100}
+    - {to: "::/0", interface: bond0.100, metric: 2000}
     - {to: 192.168.9.0/24, interface: bond0.100}
   name-servers: [192.168.4.1, 2001:db8:4::1]
 services:
