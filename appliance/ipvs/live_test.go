@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"os/exec"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,6 +29,15 @@ import (
 //	CGO_ENABLED=0 go test -c -o ipvs.test ./appliance/ipvs
 //	./ipvs.test -test.run TestKernel -test.v
 
+// skip skips the test, except where it must run.
+func skip(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv(onOwnKernel) != "" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
 // namespace makes an empty network namespace and returns an open file of it.
 func namespace(t *testing.T) *os.File {
 	t.Helper()
@@ -42,7 +53,7 @@ func namespace(t *testing.T) *os.File {
 	}()
 	r := <-made
 	if errors.Is(r.err, unix.EPERM) {
-		t.Skip("no right to make a network namespace")
+		skip(t, "no right to make a network namespace")
 	}
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -79,7 +90,7 @@ func live(t *testing.T) (*Kernel, *os.File) {
 	t.Helper()
 	probe, err := Open()
 	if errors.Is(err, ErrNoIPVS) {
-		t.Skip("this kernel has no IPVS; the lab runs this test on one that has")
+		skip(t, "this kernel has no IPVS: TestOnOwnKernel runs this test on one that has")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -271,6 +282,64 @@ func TestKernelAtOnce(t *testing.T) {
 	if got, err := k.Observe(t.Context()); err != nil || got.String() != want.String() {
 		t.Errorf("afterwards: got\n%s%v", got, err)
 	}
+}
+
+// TestKernelAsIpvsadmReadsIt has Debian's ipvsadm print random tables. It
+// leaves the thresholds out of what it saves.
+func TestKernelAsIpvsadmReadsIt(t *testing.T) {
+	k, space := live(t)
+	if _, err := exec.LookPath("ipvsadm"); err != nil {
+		skip(t, "ipvsadm is not installed")
+	}
+	thresholds := regexp.MustCompile(` -[xy] \d+`)
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 30 {
+		want := anyTable(random)
+		for i, s := range want.Services {
+			if s.Scheduler == "sh" || s.Scheduler == "mh" {
+				want.Services[i].Flags &^= SchedulerFlag3 // ipvsadm 1.31 forgets to print it
+			}
+		}
+		load(t, k, want)
+		wanted := sortedLines(thresholds.ReplaceAllString(want.String(), ""))
+		if diff := cmp.Diff(wanted, sortedLines(ipvsadm(t, space, "-Sn"))); diff != "" {
+			t.Fatalf("ipvsadm -Sn (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// ipvsadm runs the real one in a network namespace: in that of the thread that
+// starts it.
+func ipvsadm(t *testing.T, space *os.File, arguments ...string) string {
+	t.Helper()
+	type result struct {
+		out []byte
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- result{nil, err}
+			return
+		}
+		out, err := exec.CommandContext(t.Context(), "ipvsadm", arguments...).CombinedOutput()
+		done <- result{out, err}
+	}()
+	r := <-done
+	if r.err != nil {
+		t.Fatalf("ipvsadm %v: %v\n%s", arguments, r.err, r.out)
+	}
+	return string(r.out)
+}
+
+func sortedLines(text string) []string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // TestKernelAsMobyReadsIt has a client that nobody here wrote read the table,
