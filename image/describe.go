@@ -87,7 +87,12 @@ func summary(output string, m manifest.Manifest) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Dipper %s for %s, Linux %s, in %s:\n", m.Version, m.Arch, m.Kernel.Release, output)
 	for _, artefact := range m.Artefacts {
-		fmt.Fprintf(&text, "%10d  %s\n", artefact.Size, artefact.Name)
+		text.WriteString(size(artefact.Size, artefact.Name))
 	}
+	kernel, _ := m.Artefact(kernelFile)
+	initramfs, _ := m.Artefact(initramfsFile)
+	text.WriteString(size(kernel.Size+initramfs.Size, fmt.Sprintf("kernel and initramfs, of %d", sizeLimit)))
 	return text.String()
 }
+
+func size(bytes int, what string) string { return fmt.Sprintf("%10d  %s\n", bytes, what) }

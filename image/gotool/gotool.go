@@ -133,12 +133,3 @@ func sortedByPath(modules map[string]Module) []Module {
 	slices.SortFunc(sorted, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	return sorted
 }
-
-// Union is all the modules of both lists, once.
-func Union(lists ...[]Module) []Module {
-	all := make(map[string]Module)
-	for _, module := range slices.Concat(lists...) {
-		all[module.Path] = module
-	}
-	return sortedByPath(all)
-}

@@ -167,7 +167,7 @@ func (b *builder) kernel(root string, artefact Artefact, source KernelSource) {
 	kernel := b.artefact(root, artefact, "OTHER")
 	id := b.add("", Package{
 		Name: source.Package, VersionInfo: source.Version, Supplier: "Organization: Debian",
-		LicenseDeclared:       "GPL-2.0-only", // its COPYING
+		LicenseDeclared:       "GPL-2.0-only WITH Linux-syscall-note", // its COPYING
 		PrimaryPackagePurpose: "SOURCE",
 		ExternalRefs:          []ExternalRef{purl("pkg:deb/debian/" + source.Package + "@" + url.QueryEscape(source.Version))},
 	})
