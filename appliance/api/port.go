@@ -132,6 +132,18 @@ type portConn struct {
 	freed func()
 }
 
+// Read gives net/http the net.Error that it looks for when it calls a pending
+// read back by a deadline after each answer. The *fs.PathError of a file is
+// none: it would count as a broken connection, and cancel the context of every
+// later request on it.
+func (c *portConn) Read(b []byte) (int, error) {
+	n, err := c.File.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
+}
+
 func (c *portConn) Close() error {
 	err := c.File.Close()
 	if !errors.Is(err, os.ErrClosed) {

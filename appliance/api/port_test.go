@@ -1,10 +1,15 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFindPort(t *testing.T) {
@@ -23,6 +28,63 @@ func TestFindPort(t *testing.T) {
 	for _, where := range []string{class, filepath.Join(class, "absent")} {
 		if got, err := findPort(where, "other"); !errors.Is(err, ErrNoPort) {
 			t.Errorf("findPort(%s, other) = %q, %v; want ErrNoPort", where, got, err)
+		}
+	}
+}
+
+// oneConn is a listener that has one connection.
+type oneConn chan net.Conn
+
+func (l oneConn) Accept() (net.Conn, error) {
+	if c, ok := <-l; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l oneConn) Close() error   { return nil }
+func (l oneConn) Addr() net.Addr { return portAddr("test") }
+
+// TestRequestsOnOnePortLiveToTheirAnswer asks several times over one
+// connection: after the first answer all contexts were cancelled once.
+func TestRequestsOnOnePortLiveToTheirAnswer(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := os.NewFile(uintptr(fds[1]), "host")
+	conn, err := net.FileConn(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Close(); err != nil { // FileConn has its own
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conns := make(oneConn, 1)
+	conns <- &portConn{File: os.NewFile(uintptr(fds[0]), "port"), freed: func() {}}
+	defer close(conns)
+	go func() {
+		// Ends with net.ErrClosed when the test does.
+		_ = http.Serve(conns, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := r.Context().Err(); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		}))
+	}()
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+	}}
+	for i := range 3 {
+		resp, err := client.Get("http://dipper/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("request %d: %s", i, resp.Status)
 		}
 	}
 }
