@@ -29,19 +29,23 @@ type addressPlan struct {
 func planAddresses(observed, desired State) addressPlan {
 	var p addressPlan
 	wanted := effective(desired.Addresses, observed.At)
+	wants, has := index(wanted), index(observed.Addresses)
 	for _, have := range observed.Addresses {
-		if _, keep := find(wanted, have); keep {
+		if _, keep := wants.find(have); keep {
 			continue
 		}
-		if have.VIP {
+		switch {
+		case have.VIP:
 			p.withdraw = append(p.withdraw, deleteAddress{have})
-		} else if !replacedInPlace(have, wanted) {
+		case have.Prefix.Addr().Is6() && len(wants[have.host()]) > 0:
+			// It comes back with another prefix length: see clash.
+		default:
 			p.remove = append(p.remove, deleteAddress{have})
 		}
 	}
 	var announce []Op
 	for _, want := range wanted {
-		have, exists := find(observed.Addresses, want)
+		have, exists := has.find(want)
 		if exists && sameForm(have, want) {
 			continue
 		}
@@ -49,7 +53,7 @@ func planAddresses(observed, desired State) addressPlan {
 		if want.VIP {
 			list = &p.expose
 		}
-		*list = append(*list, clash(want, observed.Addresses)...)
+		*list = append(*list, clash(want, has)...)
 		*list = append(*list, setAddress{
 			Address: want, exists: exists, at: observed.At, guards: guards(want, desired.Sysctls),
 		})
@@ -61,39 +65,51 @@ func planAddresses(observed, desired State) addressPlan {
 	return p
 }
 
+// host is an address on a link, whatever its prefix length.
+type host struct {
+	link    string
+	address netip.Addr
+}
+
+func (a Address) host() host { return host{a.Link, a.Prefix.Addr()} }
+
+// addressIndex finds addresses among thousands. Few have more than one prefix
+// length.
+type addressIndex map[host][]Address
+
+func index(list []Address) addressIndex {
+	x := make(addressIndex, len(list))
+	for _, a := range list {
+		x[a.host()] = append(x[a.host()], a)
+	}
+	return x
+}
+
+func (x addressIndex) find(a Address) (Address, bool) {
+	i := slices.IndexFunc(x[a.host()], func(b Address) bool { return a.Prefix == b.Prefix })
+	if i < 0 {
+		return Address{}, false
+	}
+	return x[a.host()][i], true
+}
+
 // effective drops leases that are over, VIPs that are own addresses of the
 // same link anyway, and of an IPv6 address with several prefix lengths all but
 // the first: a link has it only once (addrconf.c, ipv6_add_addr).
 func effective(desired []Address, at time.Time) []Address {
+	all, taken := index(desired), make(addressIndex)
 	var wanted []Address
 	for _, a := range desired {
-		if !a.ValidUntil.IsZero() && !a.ValidUntil.After(at) {
+		over := !a.ValidUntil.IsZero() && !a.ValidUntil.After(at)
+		isOwn := a.VIP && slices.ContainsFunc(all[a.host()], func(b Address) bool { return !b.VIP })
+		_, twice := taken.find(a)
+		if over || isOwn || twice || a.Prefix.Addr().Is6() && len(taken[a.host()]) > 0 {
 			continue
 		}
-		isOwn := slices.ContainsFunc(desired, func(own Address) bool {
-			return a.VIP && !own.VIP && a.clashes(own)
-		})
-		seen := slices.ContainsFunc(wanted, func(other Address) bool {
-			return a.clashes(other) && (a.Prefix == other.Prefix || a.Prefix.Addr().Is6())
-		})
-		if !isOwn && !seen {
-			wanted = append(wanted, a)
-		}
+		taken[a.host()] = append(taken[a.host()], a)
+		wanted = append(wanted, a)
 	}
 	return wanted
-}
-
-// clashes says whether two entries are about the same address on the same link.
-func (a Address) clashes(b Address) bool {
-	return a.Link == b.Link && a.Prefix.Addr() == b.Prefix.Addr()
-}
-
-func find(list []Address, a Address) (Address, bool) {
-	i := slices.IndexFunc(list, func(b Address) bool { return b.Link == a.Link && b.Prefix == a.Prefix })
-	if i < 0 {
-		return Address{}, false
-	}
-	return list[i], true
 }
 
 // sameForm says whether an observed address is already as wanted. The kernel
@@ -109,17 +125,12 @@ func sameForm(have, want Address) bool {
 	return have.ValidUntil.Sub(want.ValidUntil).Abs() <= leaseSlack
 }
 
-// replacedInPlace says whether clash removes an address already.
-func replacedInPlace(have Address, wanted []Address) bool {
-	return have.Prefix.Addr().Is6() && slices.ContainsFunc(wanted, have.clashes)
-}
-
 // clash removes an IPv6 address that is about to come back with another prefix
-// length.
-func clash(want Address, observed []Address) []Op {
+// length. VIPs are withdrawn by then.
+func clash(want Address, has addressIndex) []Op {
 	var ops []Op
-	for _, have := range observed {
-		if want.Prefix.Addr().Is6() && have.clashes(want) && have.Prefix != want.Prefix && !have.VIP {
+	for _, have := range has[want.host()] {
+		if want.Prefix.Addr().Is6() && have.Prefix != want.Prefix && !have.VIP {
 			ops = append(ops, deleteAddress{have})
 		}
 	}

@@ -488,7 +488,7 @@ func TestDHCPWithDnsmasqInNamespace(t *testing.T) {
 	desired := State{
 		Links:     []Link{{Name: "eth0", Kind: Physical}},
 		Addresses: []Address{{Link: "eth0", Prefix: lease.Address, ValidUntil: lease.Expires()}},
-		Routes:    []Route{{To: Default(lease.Gateway), Via: lease.Gateway}},
+		Routes:    []Route{{To: netip.MustParsePrefix("0.0.0.0/0"), Via: lease.Gateway}},
 	}
 	reach(t, k, desired)
 	settled(t, k, desired)

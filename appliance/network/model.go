@@ -37,6 +37,7 @@ type LinkKind string
 // The kinds of links that a State can hold.
 const (
 	Physical LinkKind = "physical" // exists; found by name, MAC or driver
+	Other    LinkKind = "other"    // observed only: made by somebody else, such as a bridge
 	VLAN     LinkKind = "vlan"     // made
 	Bond     LinkKind = "bond"     // made
 	Fallback LinkKind = "fallback" // lo, tunl0, ip6tnl0, gre0, ip6gre0: exists in every kernel of ours
@@ -77,8 +78,6 @@ type Address struct {
 	// ValidUntil is the end of a lease; zero: for ever. It must come from
 	// time.Now, whose monotonic reading survives a clock that is set later.
 	ValidUntil time.Time
-
-	Duplicate bool // observed: another machine on the link has it (IPv6 only)
 }
 
 // Route is a unicast route in the main table.

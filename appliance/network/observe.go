@@ -91,7 +91,7 @@ func (k *Kernel) observeLinks(drivers bool) ([]Link, error) {
 func observedLink(l netlink.Link, names map[int]string) Link {
 	a := l.Attrs()
 	link := Link{
-		Name: a.Name, Kind: Physical, MTU: a.MTU, Index: a.Index,
+		Name: a.Name, Kind: Other, MTU: a.MTU, Index: a.Index,
 		MAC: a.HardwareAddr.String(), PermanentMAC: permanentMAC(a.PermHWAddr),
 		Up: a.Flags&net.FlagUp != 0, Ours: a.Alias == alias,
 	}
@@ -102,12 +102,19 @@ func observedLink(l netlink.Link, names map[int]string) Link {
 		link.Kind, link.BondMode = Bond, t.Mode.String()
 		link.BondMIIMon = time.Duration(t.Miimon) * time.Millisecond
 	default:
-		if slices.Contains(fallbackNames, a.Name) {
+		switch {
+		case slices.Contains(fallbackNames, a.Name):
 			link.Kind = Fallback
+		case slices.Contains(hardwareTypes, l.Type()):
+			link.Kind = Physical
 		}
 	}
 	return link
 }
+
+// hardwareTypes are the types of links that are, or stand for, a network card:
+// real ones have no type of their own, containers have veth.
+var hardwareTypes = []string{"device", "veth"}
 
 // fallbackNames are the links that the kernel makes by itself.
 var fallbackNames = []string{
@@ -236,10 +243,9 @@ func parseAddress(message []byte, names map[int]string, at time.Time) (parsedAdd
 		local = peer // IPv6 without a peer has only IFA_ADDRESS
 	}
 	a := Address{
-		Link:      names[int(header.Index)],
-		Prefix:    netip.PrefixFrom(local, int(header.Prefixlen)),
-		VIP:       isVIP(local, int(header.Prefixlen), flags, life),
-		Duplicate: flags&unix.IFA_F_DADFAILED != 0,
+		Link:   names[int(header.Index)],
+		Prefix: netip.PrefixFrom(local, int(header.Prefixlen)),
+		VIP:    isVIP(local, int(header.Prefixlen), flags, life),
 	}
 	if life.Valid != lifetimeForever {
 		a.ValidUntil = at.Add(time.Duration(life.Valid) * time.Second)

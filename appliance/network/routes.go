@@ -2,7 +2,6 @@ package network
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -174,12 +173,4 @@ func routeText(r Route) string {
 	}
 	add("proto", Protocol)
 	return s
-}
-
-// Default is the default route's destination of gateway's family.
-func Default(gateway netip.Addr) netip.Prefix {
-	if gateway.Is4() {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
