@@ -199,7 +199,7 @@ func TestBrokenBootConfig(t *testing.T) {
 // used; with none left the machine is in maintenance, and has an address.
 func TestUnreadableBootConfig(t *testing.T) {
 	broken := both(
-		withParameter("dipper.config=http://"+bootServer+"/nothing.yaml"),
+		withParameter("dipper.config=http://"+bootServer+"/missing.yaml"),
 		vfatWithout("DIPPER"),
 		func(t *testing.T, path string, m *machine.Config) {
 			damaged := filepath.Join(t.TempDir(), "damaged")
@@ -218,7 +218,7 @@ func TestUnreadableBootConfig(t *testing.T) {
 	c := lab.StartT(t, d)
 	ctx := patience(t)
 	wantBoot(ctx, t, c.Appliance("next"), `
-config: kernel command line: http://192.168.7.1/nothing.yaml: failed: fetch: the server answered 404 Not Found
+config: kernel command line: http://192.168.7.1/missing.yaml: failed: fetch: the server answered 404 Not Found
 config: state volume: absent: no volume is labelled DIPPER-STATE
 config: SMBIOS: OEM string dipper.config: failed: decode base64: illegal base64 data at input byte 0
 config: fw_cfg: opt/dipper/config: failed: unpack gzip: unexpected EOF
