@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,8 +21,27 @@ import (
 // ErrNoConfig is what Acquire answers when no source has a configuration.
 var ErrNoConfig = errors.New("no boot config found")
 
-// errBroken says that there is a boot config which nobody can use.
-var errBroken = errors.New("the boot config has mistakes, and nothing of it was applied")
+// brokenError says that there is a boot config which nobody can use.
+type brokenError struct {
+	yaml []byte
+	err  error
+}
+
+func (e *brokenError) Error() string {
+	return "the boot config has mistakes, and nothing of it was applied: " + e.err.Error()
+}
+
+func (e *brokenError) Unwrap() error { return e.err }
+
+// explain gives each mistake its line of the configuration, with a caret.
+func (e *brokenError) explain() []string {
+	said := []string{"the boot config has mistakes, and nothing of it was applied:"}
+	var mistakes config.Errors
+	if !errors.As(e.err, &mistakes) {
+		return append(said, e.err.Error())
+	}
+	return append(said, strings.Split(strings.TrimRight(mistakes.Excerpt(e.yaml), "\n"), "\n")...)
+}
 
 // BootConfig is a configuration's bytes and where they came from.
 type BootConfig struct {
@@ -163,7 +183,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 	b.board.update(func(s *api.Status) { s.Source = boot.Source })
 	cfg, err := config.Parse(boot.Source, boot.YAML)
 	if err != nil {
-		b.maintain(ctx, o, fmt.Errorf("%w: %w", errBroken, err))
+		b.maintain(ctx, o, &brokenError{yaml: boot.YAML, err: err})
 		return
 	}
 	b.adopt(ctx, o, boot, cfg)
@@ -225,17 +245,13 @@ func (b *backend) maintain(ctx context.Context, o Options, why error) {
 	}
 }
 
-// maintenanceProblems gives each of a configuration's mistakes a line.
+// maintenanceProblems is what is wrong, line by line.
 func maintenanceProblems(why error) []string {
-	problems := []string{why.Error()}
-	var mistakes config.Errors
-	if errors.As(why, &mistakes) {
-		problems = []string{errBroken.Error()}
-		for _, m := range mistakes {
-			problems = append(problems, m.Error())
-		}
+	var broken *brokenError
+	if errors.As(why, &broken) {
+		return broken.explain()
 	}
-	return problems
+	return lines(why)
 }
 
 // maintenanceAdvice says how to get out of maintenance.
