@@ -3,6 +3,7 @@ package pid1
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,9 +19,9 @@ type heart struct {
 	m *machine
 
 	mu      sync.Mutex
-	dog     *watchdog.Dog // nil: none
+	dogs    []*watchdog.Dog
 	pulse   supervise.Pulse
-	stopped bool // the machine ends: the dog is not petted any more
+	stopped bool // the machine ends: the dogs are not petted any more
 	starved bool // said that it is not petted
 }
 
@@ -46,7 +47,7 @@ func (h *heart) started() {
 
 // beat is the goroutine that ticks.
 func (h *heart) beat() {
-	if h.watchdog() == nil && h.m.WatchdogDir != "" {
+	if len(h.watchdogs()) == 0 && h.m.WatchdogDir != "" {
 		h.m.step("watchdog", h.arm)
 	}
 	ticker := time.NewTicker(h.m.Heartbeat.Tick)
@@ -55,8 +56,8 @@ func (h *heart) beat() {
 		<-ticker.C
 		action, pet := h.tick()
 		h.act(action)
-		if pet && n%h.interval() == 0 {
-			h.pet()
+		if pet {
+			h.pet(n)
 		}
 	}
 }
@@ -69,7 +70,7 @@ func (h *heart) tick() (action supervise.Action, pet bool) {
 	if h.stopped {
 		return supervise.Nothing, false
 	}
-	if !pet && !h.starved && h.dog != nil {
+	if !pet && !h.starved && len(h.dogs) > 0 {
 		h.m.say(journal.Error, fmt.Sprintf("no sign of life of the control plane for %v: the watchdog is left alone and will reset the machine", h.silence(h.pulse.Patience)))
 	}
 	h.starved = !pet
@@ -97,61 +98,65 @@ func (h *heart) stop() {
 	h.mu.Lock()
 	h.stopped = true
 	h.mu.Unlock()
-	h.pet()
+	h.pet(0)
 }
 
-func (h *heart) pet() {
-	dog := h.watchdog()
-	if dog == nil {
-		return
-	}
-	if err := dog.Pet(); err != nil {
-		h.m.say(journal.Warning, err.Error())
+// pet pets each watchdog whose turn it is in the nth tick: three times within
+// its timeout.
+func (h *heart) pet(n int) {
+	for _, dog := range h.watchdogs() {
+		if n%max(1, int(dog.Timeout/(3*h.m.Heartbeat.Tick))) != 0 {
+			continue
+		}
+		if err := dog.Pet(); err != nil {
+			h.m.say(journal.Warning, err.Error())
+		}
 	}
 }
 
-func (h *heart) watchdog() *watchdog.Dog {
+func (h *heart) watchdogs() []*watchdog.Dog {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.dog
-}
-
-// interval is a third of the watchdog's timeout, in ticks.
-func (h *heart) interval() int {
-	dog := h.watchdog()
-	if dog == nil {
-		return 1
-	}
-	return max(1, int(dog.Timeout/(3*h.m.Heartbeat.Tick)))
+	return h.dogs
 }
 
 // silence is a number of ticks as time.
 func (h *heart) silence(ticks int) time.Duration { return time.Duration(ticks) * h.m.Heartbeat.Tick }
 
-// arm finds and arms the watchdog.
+// arm finds and arms the watchdogs.
 func (h *heart) arm() (string, error) {
-	devices, err := watchdog.Devices(h.m.WatchdogDir)
+	found, err := watchdog.Devices(h.m.WatchdogDir)
 	if err != nil {
 		return "", err
 	}
-	device, err := watchdog.Choose(devices)
+	devices, err := watchdog.Choose(found)
 	if errors.Is(err, watchdog.ErrNone) {
 		return "", fmt.Errorf("%w: %w", errAbsent, err)
 	}
 	if err != nil {
 		return "", err
 	}
-	dog, err := watchdog.Arm(device, h.m.WatchdogTimeout)
-	if err != nil {
-		return "", err
+	var names []string
+	var problems []error
+	for _, d := range devices {
+		dog, err := watchdog.Arm("/dev", d, h.m.WatchdogTimeout)
+		problems = append(problems, err)
+		if dog != nil {
+			h.keep(dog)
+			names = append(names, dog.String())
+		}
+	}
+	return strings.Join(names, "; "), errors.Join(problems...)
+}
+
+// keep adds an armed watchdog to those that are petted.
+func (h *heart) keep(dog *watchdog.Dog) {
+	if dog.Bit {
+		h.m.say(journal.Warning, fmt.Sprintf("the last reset of this machine was the watchdog's: %s", dog.Name))
 	}
 	h.mu.Lock()
-	h.dog = dog
-	h.mu.Unlock()
-	if dog.Bit {
-		h.m.say(journal.Warning, "the last reset of this machine was the watchdog's")
-	}
-	return fmt.Sprintf("%s (%s), %v", device.Name, device.Identity, dog.Timeout), nil
+	defer h.mu.Unlock()
+	h.dogs = append(h.dogs, dog)
 }
 
 // vitalRuns tells whether the control plane is running at the moment.

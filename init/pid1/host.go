@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ import (
 // runtime's last words go to pstore that way, and a silent console cannot hold
 // them up.
 func (m *machine) openLog() (detail string, err error) {
-	_, sysctlErr := devkmsg.apply(m.SysctlDir)
+	_, sysctlErr := applySysctls(m.SysctlDir, m.LogSysctls)
 	stepsErr := m.steps.openIn(m.RunDir)
 	m.safely("log file", func() { m.journal.RunFile(context.Background(), m.RunDir+"/log") })
 	kmsg, err := os.OpenFile(m.KernelLog, os.O_WRONLY, 0)
@@ -97,26 +98,26 @@ func loopbackUp() error {
 	return nil
 }
 
-// waitForEntropy waits until the kernel's random numbers can be relied on. The
-// kernel seeds itself, from the processor, a seed of the boot loader or the
-// jitter of its clocks; nothing is credited here.
+// entropyPoll is how often the kernel's random numbers are looked at.
+const entropyPoll = time.Second
+
+// waitForEntropy looks until the kernel's random numbers can be relied on. The
+// kernel seeds itself, from the processor, a seed of the boot loader, a device
+// or the jitter of its clocks; nothing is credited here. To look is free. To
+// ask the kernel to wait makes it spin for jitter, about a second of processor
+// time, which the boot of a machine without any of the others needs itself.
 func waitForEntropy() (string, error) {
-	var one [1]byte
-	_, err := unix.Getrandom(one[:], unix.GRND_NONBLOCK)
-	if err == nil {
-		return "ready", nil
-	}
-	if !errors.Is(err, unix.EAGAIN) {
-		return "", fmt.Errorf("getrandom: %w", err)
-	}
+	began := time.Now()
 	for {
-		_, err = unix.Getrandom(one[:], 0)
-		if err == nil {
-			return "ready after a wait", nil
-		}
-		if !errors.Is(err, unix.EINTR) {
+		var one [1]byte
+		_, err := unix.Getrandom(one[:], unix.GRND_NONBLOCK)
+		switch {
+		case err == nil:
+			return fmt.Sprintf("ready, waited %v", time.Since(began).Round(time.Millisecond)), nil
+		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
 			return "", fmt.Errorf("getrandom: %w", err)
 		}
+		time.Sleep(entropyPoll)
 	}
 }
 

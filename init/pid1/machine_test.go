@@ -52,7 +52,7 @@ func fail(err error) {
 // the kernel, no watchdog, no power button, and quick.
 func testMachine() Options {
 	o := Machine()
-	o.Sysctls, o.SysctlDir = nil, "/nowhere"
+	o.Sysctls, o.LogSysctls = nil, nil
 	o.LateMounts, o.PstoreDir = nil, ""
 	o.KernelLog = "/dev/null"
 	o.WatchdogDir, o.PowerButton = "", false
@@ -515,7 +515,7 @@ func TestChildrenDie(t *testing.T) {
 		{"exit 3", "exited with status 3"},
 		{"exit 0", "exited with status 0"},
 		{"kill 9", "killed by signal 9 (killed)"},
-		{"kill 11", "it said: "},
+		{"kill 11", "it said: SIGSEGV: segmentation violation"},
 		{"panic", "it said: panic: told to"},
 	} {
 		for _, child := range []string{"appliance", "shell"} {

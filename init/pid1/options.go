@@ -14,9 +14,10 @@ type Options struct {
 	Mounts     []Mount // needed by the children
 	LateMounts []Mount // slow with some firmware, and needed by nobody at once
 	Sysctls    []Sysctl
-	SysctlDir  string // "/proc/sys"
-	Hostname   string // until the configuration gives one; "": leave
-	OpenFiles  uint64 // limit of open files for the children; 0: leave
+	LogSysctls []Sysctl // before the first line goes to the kernel's log
+	SysctlDir  string   // "/proc/sys"
+	Hostname   string   // until the configuration gives one; "": leave
+	OpenFiles  uint64   // limit of open files for the children; 0: leave
 
 	RunDir    string // log and boot steps; below a mount of Mounts
 	KernelLog string // "/dev/kmsg"
@@ -75,6 +76,7 @@ func Machine() Options {
 		Mounts:     mounts(),
 		LateMounts: lateMounts(),
 		Sysctls:    sysctls(),
+		LogSysctls: logSysctls(),
 		SysctlDir:  "/proc/sys",
 		Hostname:   "dipper",
 		// Health checks hold a socket per server, the responder one per

@@ -77,10 +77,7 @@ func (m *machine) boot() {
 		return fmt.Sprintf("%d mounted", n), err
 	})
 	m.step("log", m.openLog)
-	m.step("kernel settings", func() (string, error) {
-		n, err := applySysctls(m.SysctlDir, m.Sysctls)
-		return fmt.Sprintf("%d of %d as wanted", n, len(m.Sysctls)), err
-	})
+	m.step("kernel settings", func() (string, error) { return applySysctls(m.SysctlDir, m.Sysctls) })
 	m.step("host", m.prepareHost)
 	m.step("children", m.startWards)
 	m.say(journal.Info, fmt.Sprintf("children started %s after the kernel, %s of them in init", round(sinceBoot()), round(sinceBoot()-began)))

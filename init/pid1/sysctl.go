@@ -67,52 +67,60 @@ func sysctls() []Sysctl {
 	}
 }
 
-// devkmsg lifts the limit of the kernel on lines that processes write to its
+// logSysctls lifts the limit of the kernel on lines that processes write to its
 // log. By default it takes ten in five seconds and drops the rest; the journal
 // has a limit of its own.
-var devkmsg = Sysctl{Path: "kernel/printk_devkmsg", Value: "on", MayLack: true}
-
-// applySysctls sets what is not set yet below dir and reads everything back.
-// It answers how many are as they should be, and in err each that is not.
-func applySysctls(dir string, all []Sysctl) (right int, err error) {
-	var problems []error
-	for _, s := range all {
-		ok, err := s.apply(dir)
-		if err != nil {
-			problems = append(problems, err)
-		}
-		if ok {
-			right++
-		}
-	}
-	return right, errors.Join(problems...)
+func logSysctls() []Sysctl {
+	return []Sysctl{{Path: "kernel/printk_devkmsg", Value: "on"}}
 }
 
-func (s Sysctl) apply(dir string) (ok bool, err error) {
+// applySysctls sets what is not set yet below dir and reads everything back.
+// It answers a summary, and in err each setting that is not as it should be.
+func applySysctls(dir string, all []Sysctl) (summary string, err error) {
+	var problems []error
+	var lacking []string
+	right := 0
+	for _, s := range all {
+		err := s.apply(dir)
+		switch {
+		case err == nil:
+			right++
+		case s.MayLack && errors.Is(err, fs.ErrNotExist):
+			lacking = append(lacking, s.name())
+		default:
+			problems = append(problems, err)
+		}
+	}
+	summary = fmt.Sprintf("%d of %d as wanted", right, len(all))
+	if len(lacking) > 0 {
+		summary += ", not in this kernel: " + strings.Join(lacking, " ")
+	}
+	return summary, errors.Join(problems...)
+}
+
+// apply sets one setting, if it is not set yet, and reads it back.
+func (s Sysctl) apply(dir string) error {
 	file := filepath.Join(dir, s.Path)
 	was, err := os.ReadFile(file)
-	if s.MayLack && errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	if err != nil {
-		return false, fmt.Errorf("sysctl %s: %w", s.name(), err)
+		return fmt.Errorf("sysctl %s: %w", s.name(), err)
 	}
 	if s.holds(was) {
-		return true, nil
+		return nil
 	}
 	writeErr := os.WriteFile(file, []byte(s.Value+"\n"), 0)
 	is, err := os.ReadFile(file)
 	if err != nil {
-		return false, fmt.Errorf("sysctl %s: read back: %w", s.name(), err)
+		return fmt.Errorf("sysctl %s: read back: %w", s.name(), err)
 	}
-	if !s.holds(is) {
-		err := fmt.Errorf("sysctl %s: wanted %q, the kernel has %q", s.name(), s.Value, fold(is))
-		if writeErr != nil {
-			err = fmt.Errorf("%w: %w", err, writeErr)
-		}
-		return false, err
+	if s.holds(is) {
+		return nil
 	}
-	return true, nil
+	err = fmt.Errorf("sysctl %s: wanted %q, the kernel has %q", s.name(), s.Value, fold(is))
+	if writeErr != nil {
+		err = fmt.Errorf("%w: %w", err, writeErr)
+	}
+	return err
 }
 
 // holds tells whether the kernel's text is the wanted value. The kernel writes

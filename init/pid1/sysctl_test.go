@@ -36,21 +36,21 @@ func TestApplySysctls(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		s     Sysctl
-		right int
-		err   string
+		s    Sysctl
+		want string
+		err  string
 	}{
-		{Sysctl{Path: "kernel/panic", Value: "10"}, 1, ""},
-		{Sysctl{Path: "kernel/sysrq", Value: "176"}, 1, ""},
-		{Sysctl{Path: "kernel/printk", Value: "7 4 1 7"}, 1, ""},
-		{Sysctl{Path: "kernel/deaf", Value: "2"}, 0, `sysctl kernel.deaf: wanted "2", the kernel has ""`},
-		{Sysctl{Path: "kernel/none", Value: "2"}, 0, "sysctl kernel.none: open"},
-		{Sysctl{Path: "kernel/none", Value: "2", MayLack: true}, 0, ""},
-		{Sysctl{Path: "kernel/dir", Value: "2", MayLack: true}, 0, "sysctl kernel.dir: read"},
+		{Sysctl{Path: "kernel/panic", Value: "10"}, "1 of 1 as wanted", ""},
+		{Sysctl{Path: "kernel/sysrq", Value: "176"}, "1 of 1 as wanted", ""},
+		{Sysctl{Path: "kernel/printk", Value: "7 4 1 7"}, "1 of 1 as wanted", ""},
+		{Sysctl{Path: "kernel/deaf", Value: "2"}, "0 of 1 as wanted", `sysctl kernel.deaf: wanted "2", the kernel has ""`},
+		{Sysctl{Path: "kernel/none", Value: "2"}, "0 of 1 as wanted", "sysctl kernel.none: open"},
+		{Sysctl{Path: "kernel/none", Value: "2", MayLack: true}, "0 of 1 as wanted, not in this kernel: kernel.none", ""},
+		{Sysctl{Path: "kernel/dir", Value: "2", MayLack: true}, "0 of 1 as wanted", "sysctl kernel.dir: read"},
 	} {
-		right, err := applySysctls(dir, []Sysctl{tt.s})
-		if right != tt.right || (err == nil) != (tt.err == "") {
-			t.Errorf("%s: %d right, %v", tt.s.Path, right, err)
+		got, err := applySysctls(dir, []Sysctl{tt.s})
+		if got != tt.want || (err == nil) != (tt.err == "") {
+			t.Errorf("%s: %s, %v", tt.s.Path, got, err)
 		}
 		if err != nil && !strings.HasPrefix(err.Error(), tt.err) {
 			t.Errorf("%s: error %q, want %q…", tt.s.Path, err, tt.err)

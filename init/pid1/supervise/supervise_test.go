@@ -245,6 +245,7 @@ func TestLastWords(t *testing.T) {
 		{"a few words", []string{"one"}, "; it said: one"},
 		{"the last of many", []string{"1", "2", "3", "4"}, "; it said: 2 | 3 | 4"},
 		{"a panic", []string{"ok", "panic: nil map", "", "goroutine 1 [running]:", "main.main()"}, "; it said: panic: nil map"},
+		{"a freeze", []string{"SIGQUIT: quit", "PC=0x48cd43", "", "rax 0xca", "gs 0x0"}, "; it said: SIGQUIT: quit"},
 		{"a fatal error", []string{"fatal error: out of memory", "stack"}, "; it said: fatal error: out of memory"},
 	} {
 		if got := lastWords(tt.lines); got != tt.want {

@@ -84,17 +84,22 @@ func Describe(status syscall.WaitStatus) string {
 
 // How far back to look for a child's last words, and how many to repeat.
 const (
-	tailLines = 200
+	tailLines = 500
 	wordLines = 3
 )
 
+// deathCries begin the line on which Go says why a process of its dies; the
+// stack traces behind it push it far up.
+var deathCries = []string{"panic: ", "fatal error: ", "SIGQUIT: ", "SIGABRT: ", "SIGSEGV: ", "SIGBUS: "}
+
 // lastWords picks from a child's latest output what says most about its end:
-// the line on which Go reports a panic, which the stack traces push far up, or
-// else the last few lines.
+// a death cry, or else the last few lines.
 func lastWords(lines []string) string {
 	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "panic: ") || strings.HasPrefix(lines[i], "fatal error: ") {
-			return "; it said: " + lines[i]
+		for _, cry := range deathCries {
+			if strings.HasPrefix(lines[i], cry) {
+				return "; it said: " + lines[i]
+			}
 		}
 	}
 	if len(lines) == 0 {

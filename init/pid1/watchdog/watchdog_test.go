@@ -4,11 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
-// sysfs makes /sys as the kernel has it with an i6300esb and a softdog: the
-// class directory holds links into /sys/devices.
+// sysfs makes /sys as the kernel has it: the class directory holds links into
+// /sys/devices.
 func sysfs(t *testing.T, dogs map[string]string) string {
 	t.Helper()
 	sys := t.TempDir()
@@ -36,28 +37,28 @@ func sysfs(t *testing.T, dogs map[string]string) string {
 func TestHardwareFirst(t *testing.T) {
 	const (
 		soft  = "virtual/watchdog/watchdog0"
-		hard  = "pci0000:00/0000:00:02.0/watchdog/watchdog1"
-		hard2 = "platform/iTCO_wdt/watchdog/watchdog2"
+		hard  = "virtual/watchdog/watchdog1" // i6300esb names no parent
+		hard2 = "pci0000:00/0000:00:1f.0/iTCO_wdt.0.auto/watchdog/watchdog2"
 	)
 	for _, tt := range []struct {
 		name string
 		dogs map[string]string
-		want Device
+		want []Device
 	}{
 		{"both", map[string]string{soft: "Software Watchdog", hard: "i6300ESB timer"},
-			Device{Name: "watchdog1", Identity: "i6300ESB timer"}},
+			[]Device{{Name: "watchdog1", Identity: "i6300ESB timer"}}},
 		{"software only", map[string]string{soft: "Software Watchdog"},
-			Device{Name: "watchdog0", Identity: "Software Watchdog", Software: true}},
-		{"the first of two", map[string]string{hard2: "iTCO_wdt", hard: "i6300ESB timer"},
-			Device{Name: "watchdog1", Identity: "i6300ESB timer"}},
+			[]Device{{Name: "watchdog0", Identity: "Software Watchdog", Software: true}}},
+		{"two", map[string]string{hard2: "iTCO_wdt", hard: "i6300ESB timer"},
+			[]Device{{Name: "watchdog1", Identity: "i6300ESB timer"}, {Name: "watchdog2", Identity: "iTCO_wdt"}}},
 		{"without a name", map[string]string{hard: ""},
-			Device{Name: "watchdog1", Identity: "unknown"}},
+			[]Device{{Name: "watchdog1", Identity: "unknown"}}},
 	} {
 		devices, err := Devices(sysfs(t, tt.dogs))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Choose(devices); got != tt.want || err != nil {
+		if got, err := Choose(devices); !slices.Equal(got, tt.want) || err != nil {
 			t.Errorf("%s: %+v, %v, want %+v", tt.name, got, err, tt.want)
 		}
 	}
