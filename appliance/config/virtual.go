@@ -44,6 +44,7 @@ func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (Virtua
 		return VirtualAddress{}, false
 	}
 	resolved := VirtualAddress{Address: raw.address.value, Forward: raw.forward.value, Tunnel: r.resolveTunnel(raw.tunnel, raw.forward)}
+	r.checkDecapsulation(raw.tunnel, resolved.Tunnel)
 	if !hasAddress {
 		return resolved, false
 	}
@@ -53,4 +54,14 @@ func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (Virtua
 	}
 	r.checkDecapsulationMTU(raw.address.at, resolved)
 	return resolved, true
+}
+
+// checkDecapsulation reports what the kernel encapsulates, as a director, but
+// does not take apart: gre0 and ip6gre0, which take packets of any director,
+// drop those with a checksum (net/ipv4/ip_tunnel.c, ip_tunnel_rcv).
+func (r *resolver) checkDecapsulation(raw field[fileTunnel], tunnel Tunnel) {
+	if tunnel.Type == GRE && tunnel.Checksum {
+		r.report(raw.value.checksum.at, fault{problem: "a real server's kernel drops GRE packets that have a checksum",
+			hint: "remove it here and in the director's service"})
+	}
 }

@@ -14,13 +14,12 @@ import (
 const (
 	ethernetMTU = 1500
 
-	sizeIPv4        = 20
-	sizeIPv6        = 40
-	sizeTCP         = 20
-	sizeUDP         = 8
-	sizeGUE         = 4 // without the private fields of remote checksum offload
-	sizeGRE         = 4
-	sizeGREChecksum = 4
+	sizeIPv4 = 20
+	sizeIPv6 = 40
+	sizeTCP  = 20
+	sizeUDP  = 8
+	sizeGUE  = 4 // without the private fields of remote checksum offload
+	sizeGRE  = 4 // without a checksum, which a real server's kernel does not take
 )
 
 // clamp returns the MSS that this machine may offer to clients of v: what
@@ -46,9 +45,6 @@ func overhead(t config.Tunnel) int {
 	case config.GUE:
 		return sizeUDP + sizeGUE
 	case config.GRE:
-		if t.Checksum {
-			return sizeGRE + sizeGREChecksum
-		}
 		return sizeGRE
 	default:
 		return 0

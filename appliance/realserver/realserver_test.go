@@ -185,8 +185,6 @@ func TestClamps(t *testing.T) {
 			1500 - 20 - 8 - 4 - 20 - 20, 1500 - 40 - 8 - 4 - 40 - 20},
 		{"gre", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gre",
 			1500 - 20 - 4 - 20 - 20, 1500 - 40 - 4 - 40 - 20},
-		{"gre with a checksum", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gre, checksum: true",
-			1500 - 20 - 8 - 20 - 20, 1500 - 40 - 8 - 40 - 20},
 		{"the smallest MTU of the links with addresses", `eth0: {mtu: 1400}
     eth1: {mtu: 9000, addresses: [192.0.2.100/24]}
     eth2: {mtu: 1450, addresses: ["2001:db8::100/64"]}`, "type: ipip",
