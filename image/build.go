@@ -34,7 +34,7 @@ func (o order) build(ctx context.Context) (manifest.Manifest, error) {
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
-	kernel, err := o.kernel(ctx)
+	kernel, err := o.installKernel(ctx)
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
@@ -158,13 +158,9 @@ type builtKernel struct {
 	source  spdx.KernelSource
 }
 
-func (o order) kernel(ctx context.Context) (builtKernel, error) {
-	arch, err := kernel.ForArch(o.tool.Target.Arch)
-	if err != nil {
-		return builtKernel{}, err
-	}
+func (o order) installKernel(ctx context.Context) (builtKernel, error) {
 	built, err := kernel.Build(ctx, kernel.Options{
-		Arch: arch, Fragments: os.DirFS(filepath.Join(o.tool.Root, "kernel-config")),
+		Arch: o.kernel, Fragments: os.DirFS(filepath.Join(o.tool.Root, "kernel-config")),
 		Cache: o.cache, Jobs: runtime.NumCPU(), Progress: o.progress,
 	})
 	if err != nil {

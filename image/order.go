@@ -27,6 +27,7 @@ const (
 // order is what to build, from what, and where to put it.
 type order struct {
 	tool     gotool.Tool
+	kernel   kernel.Arch
 	revision revision.Revision
 	cache    string // directory
 	output   string // directory
@@ -42,6 +43,10 @@ func newOrder(ctx context.Context, root, arch, output string) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
+	kernelArch, err := kernel.ForArch(arch)
+	if err != nil {
+		return order{}, fmt.Errorf("kernel: %w", err)
+	}
 	revision, err := revision.Read(ctx, root, os.Getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		return order{}, fmt.Errorf("revision of the source tree: %w", err)
@@ -52,6 +57,7 @@ func newOrder(ctx context.Context, root, arch, output string) (order, error) {
 	}
 	return order{
 		tool:     gotool.Tool{Root: root, Target: machine},
+		kernel:   kernelArch,
 		revision: revision,
 		cache:    cache,
 		output:   output,

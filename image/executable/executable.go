@@ -13,11 +13,15 @@ import (
 // versionVariable of package main holds the version.
 const versionVariable = "main.version"
 
+// tags leave HTTP/2 out, which nothing in the image speaks: a twentieth of the
+// executable (0.55 of 10.5 MB, packed 0.19 MB).
+const tags = "nethttpomithttp2"
+
 // Build compiles the package in ./init into output. Nothing of the machine it is
 // built on gets into the executable: neither paths nor the state of git. The go
 // command's cache makes a second build a matter of a second.
 func Build(ctx context.Context, tool gotool.Tool, output, version string) error {
-	_, err := tool.Run(ctx, tool.Root, nil, "build", "-trimpath", "-buildvcs=false",
+	_, err := tool.Run(ctx, tool.Root, nil, "build", "-trimpath", "-buildvcs=false", "-tags="+tags,
 		"-ldflags=-s -w -X "+versionVariable+"="+version, "-o", output, "./init")
 	if err != nil {
 		return fmt.Errorf("the image's executable: %w", err)
