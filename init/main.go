@@ -71,6 +71,11 @@ func withSignals() context.Context {
 // runConsole shows the machine's status on its console.
 func runConsole(ctx context.Context) error {
 	console, err := os.OpenFile("/dev/console", os.O_WRONLY|syscall.O_NOCTTY, 0)
+	if errors.Is(err, syscall.ENODEV) {
+		logger().Info("the kernel has no console: nothing to show the status on")
+		<-ctx.Done()
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}

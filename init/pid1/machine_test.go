@@ -625,6 +625,23 @@ func TestStubbornEnd(t *testing.T) {
 	b.saysInOrder("Ctrl-Alt-Del", "appliance has not withdrawn the VIPs in 3s", "some processes do not end: killing them", "reboot now")
 }
 
+// TestPatientEnd wants a program that asks twice to be no reason for haste.
+func TestPatientEnd(t *testing.T) {
+	b := boot(t)
+	b.order("appliance", "stubborn")
+	b.try("appliance", "end reboot")
+	b.says("reboot: asked for by appliance")
+	go func() {
+		for b.try("appliance", "end reboot") != "" {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	if got := b.ends(); got != syscall.SIGHUP {
+		t.Errorf("ended by %v", got)
+	}
+	b.saysInOrder("appliance has not withdrawn the VIPs in 3s", "reboot now")
+}
+
 // TestForcedEnd wants a second Ctrl-Alt-Del to mean now.
 func TestForcedEnd(t *testing.T) {
 	b := boot(t)

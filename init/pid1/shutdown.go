@@ -23,10 +23,13 @@ import (
 type request struct {
 	how string // line.Reboot or line.PowerOff
 	why string // "power button"
+	// insistent is a request that, made again, means "now, and never mind the
+	// rest": a hand on a key or button, or a signal.
+	insistent bool
 }
 
-// second is how much later than the first a request must come to mean "now, and
-// never mind the rest": a key that is held down repeats itself.
+// second is how much later than the first a request must come to be a second
+// one: a key that is held down repeats itself.
 const second = 2 * time.Second
 
 // ask hands a request to the main loop. When many wait already, one more makes
@@ -45,7 +48,7 @@ func (m *machine) end(r request) {
 		m.safely("shutdown", func() { m.shutdown(r) })
 		return
 	}
-	if time.Since(m.since) < second {
+	if !r.insistent || time.Since(m.since) < second {
 		return
 	}
 	m.say(journal.Warning, fmt.Sprintf("%s again: not waiting any longer", r.why))

@@ -57,7 +57,7 @@ func (m *machine) handle(s os.Signal) {
 		if s == syscall.SIGINT {
 			why = "Ctrl-Alt-Del"
 		}
-		m.end(request{how: how, why: why})
+		m.end(request{how: how, why: why, insistent: true})
 		return
 	}
 	if s == syscall.SIGQUIT {
@@ -74,7 +74,7 @@ func goroutines() string {
 // watchButton makes the power button end the machine.
 func (m *machine) watchButton() {
 	err := power.Watch(context.Background(), func() {
-		m.ask(request{how: line.PowerOff, why: "power button"})
+		m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
 	})
 	if errors.Is(err, power.ErrNone) {
 		m.say(journal.Info, "power button: "+err.Error())
