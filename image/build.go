@@ -26,6 +26,11 @@ func (o order) build(ctx context.Context) (manifest.Manifest, error) {
 	if err := os.MkdirAll(o.output, 0o755); err != nil {
 		return manifest.Manifest{}, err
 	}
+	unlock, err := o.lock()
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	defer unlock()
 	parts, err := o.programs(ctx)
 	if err != nil {
 		return manifest.Manifest{}, err

@@ -30,6 +30,9 @@ type surroundings struct {
 // path that the compiler puts in. So the second part looks for paths of this
 // machine in the bytes.
 func TestReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds two images, a minute or two: not with -short")
+	}
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
