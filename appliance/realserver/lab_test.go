@@ -68,7 +68,7 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 		{Name: "rs1", LANs: lan, Config: []byte(labRealServer)},
 	}})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
+	t.Cleanup(cancel) // when the parallel tests are over
 	client := c.Peer("client")
 	run := func(t *testing.T, script string) string {
 		t.Helper()

