@@ -58,6 +58,7 @@ type lan struct {
 type Member struct {
 	node    *Node
 	ports   []*ether.Port
+	ready   chan struct{} // closed when it is
 	machine *machine.Machine
 	control *control    // of an appliance
 	client  *api.Client // of an appliance
@@ -116,7 +117,7 @@ func (c *Cluster) prepareFiles(ctx context.Context) (err error) {
 // plugIn makes LANs, and a port for every network card.
 func (c *Cluster) plugIn() error {
 	for _, n := range c.description.Nodes {
-		m := &Member{node: n}
+		m := &Member{node: n, ready: make(chan struct{})}
 		c.members[n.Name] = m
 		for i, name := range n.LANs {
 			l, err := c.lan(name)
@@ -166,16 +167,39 @@ func (c *Cluster) boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Patience)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(bootAtOnce)
+	booting := make(chan struct{}, bootAtOnce)
 	for i, n := range c.description.Nodes {
 		group.Go(func() error {
-			if err := c.bootMember(ctx, i, c.members[n.Name]); err != nil {
+			m := c.members[n.Name]
+			if err := c.await(ctx, n.After, booting); err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
+			defer func() { <-booting }()
+			if err := c.bootMember(ctx, i, m); err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			close(m.ready)
 			return nil
 		})
 	}
 	return group.Wait()
+}
+
+// await waits for the nodes that must be there before, and for a turn to boot.
+func (c *Cluster) await(ctx context.Context, before []string, turn chan<- struct{}) error {
+	for _, name := range before {
+		select {
+		case <-c.member(name).ready:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (c *Cluster) bootMember(ctx context.Context, index int, m *Member) error {

@@ -22,10 +22,10 @@ type control struct {
 	served   chan struct{}
 }
 
-// answerDeadline is longer than the appliance's long polls of 30 s. What is
-// not answered by then was asked of a control plane that is no more: the port
-// itself shows nobody that it died.
-const answerDeadline = 45 * time.Second
+// answerDeadline is longer than the appliance's long polls of 30 s and than a
+// boot. What is not answered by then was asked of a control plane that is no
+// more: the port itself shows nobody that it died.
+const answerDeadline = defaultPatience
 
 // serveControl offers the port until ctx ends.
 func serveControl(ctx context.Context, m *machine.Machine, path string) (*control, error) {

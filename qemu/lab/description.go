@@ -32,6 +32,9 @@ type Description struct {
 type Node struct {
 	Name string
 	LANs []string // one network card in each, eth0 first
+	// After are nodes that must be ready before this one is switched on: the
+	// server that it boots from.
+	After []string
 
 	// An appliance: its boot config, handed over as fw_cfg item
 	// opt/dipper/config. nil: none is handed over.
@@ -125,6 +128,11 @@ func (d *Description) check() error {
 			return fmt.Errorf("scenario %s: two machines %q", d.Name, n.Name)
 		case n.Peer && n.Config != nil:
 			return fmt.Errorf("scenario %s: machine %s: a peer has no boot config", d.Name, n.Name)
+		}
+		for _, before := range n.After {
+			if !seen[before] {
+				return fmt.Errorf("scenario %s: machine %s: after %q: expected one that is described before it", d.Name, n.Name, before)
+			}
 		}
 		seen[n.Name] = true
 		for _, lan := range n.LANs {

@@ -67,6 +67,16 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+func TestAfterNamesWhatComesBefore(t *testing.T) {
+	a, b := &Node{Name: "a"}, &Node{Name: "b", After: []string{"a"}}
+	if err := (&Description{Name: "d", Nodes: []*Node{a, b}}).check(); err != nil {
+		t.Error(err)
+	}
+	if err := (&Description{Name: "d", Nodes: []*Node{b, a}}).check(); err == nil {
+		t.Error("b may wait for a that is not described before it")
+	}
+}
+
 func TestBuildNamesWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	build := Build{Kernel: filepath.Join(dir, "vmlinuz"), Initramfs: filepath.Join(dir, "initramfs")}

@@ -46,15 +46,18 @@ func (m *Member) awaitAppliance(ctx context.Context, c *Cluster) error {
 	if len(wanted) == 0 {
 		wanted = []api.State{api.Serving}
 	}
-	_, err = m.awaitState(ctx, wanted)
+	// The first question is put before there is anybody to answer, and must
+	// not be put twice: both would be answered.
+	_, err = m.awaitState(ctx, wanted, c.options.Patience)
 	return err
 }
 
-func (m *Member) awaitState(ctx context.Context, wanted []api.State) (api.Status, error) {
+// awaitState waits for each answer as long as patience.
+func (m *Member) awaitState(ctx context.Context, wanted []api.State, patience time.Duration) (api.Status, error) {
 	ticker := time.NewTicker(statusInterval)
 	defer ticker.Stop()
 	for {
-		status, err := m.client.Status(ctx)
+		status, err := m.status(ctx, patience)
 		if err == nil && slices.Contains(wanted, status.State) {
 			return status, nil
 		}
@@ -66,8 +69,18 @@ func (m *Member) awaitState(ctx context.Context, wanted []api.State) (api.Status
 	}
 }
 
+func (m *Member) status(ctx context.Context, patience time.Duration) (api.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return m.client.Status(ctx)
+}
+
+// statusPatience is how long one answer of a machine that is up is waited for.
+// Who was asked may have died meanwhile; the next one answers.
+const statusPatience = 10 * time.Second
+
 // AwaitState waits until an appliance is in one of the states, for those who
 // changed something.
 func (c *Cluster) AwaitState(ctx context.Context, name string, states ...api.State) (api.Status, error) {
-	return c.member(name).awaitState(ctx, states)
+	return c.member(name).awaitState(ctx, states, statusPatience)
 }

@@ -1,0 +1,28 @@
+#!/bin/sh
+# A hook of mmdebstrap, called with the new system's directory: makes it the
+# director of examples/s2-dr as a careful administrator would who wants it to
+# boot fast, and leaves in it the disk image and what boots it.
+set -eu
+root=$1
+
+cp -r "$(dirname "$0")/rootfs/." "$root"
+echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
+chroot "$root" systemctl -q enable systemd-networkd keepalived meminfo.socket
+# Nothing waits for the network: addresses are static, and IPVS needs no
+# interface to be up.
+chroot "$root" systemctl -q disable systemd-networkd-wait-online.service
+chroot "$root" systemctl -q mask getty@tty1.service serial-getty@ttyS0.service \
+	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+	e2scrub_reap.service fstrim.timer systemd-pstore.service
+chroot "$root" systemctl -q set-default multi-user.target
+# Only the modules that this machine's disk needs.
+chroot "$root" update-initramfs -u
+
+chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' \
+	keepalived systemd 'linux-image-[0-9]*' >"$root/software"
+cp "$root"/boot/vmlinuz-* "$root/kernel"
+cp "$root"/boot/initrd.img-* "$root/initramfs"
+du -sxB1 --apparent-size --exclude="$root/kernel" --exclude="$root/initramfs" "$root" | cut -f1 >"$root/installed"
+image=$(mktemp)
+mkfs.ext4 -q -L root -d "$root" "$image" 1G
+mv "$image" "$root/disk"
