@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
-	"time"
 
 	"dipper/appliance/api"
 	"dipper/qemu/machine"
