@@ -185,8 +185,16 @@ func TestNeverGivesUpOnAFailingStart(t *testing.T) {
 		st := newStage(t)
 		noMemory := errors.New("start /init as appliance: cannot allocate memory")
 		st.fail.Store(&noMemory)
+		st.said = []string{"hello"}
 		st.end(exited(2))
 		st.sleep(time.Hour)
+		want := []string{
+			"appliance: exited with status 2 after 0s, starting it again in 1s; it said: hello",
+			"appliance: start /init as appliance: cannot allocate memory after 0s, starting it again in 2s",
+		}
+		if got := st.reports[:2]; !slices.Equal(got, want) {
+			t.Errorf("reports %q, want %q", got, want)
+		}
 		if n := len(st.starts()); n < 800 {
 			t.Errorf("%d starts in an hour", n)
 		}

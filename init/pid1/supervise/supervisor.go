@@ -45,7 +45,7 @@ func (s *Supervisor) set(p Process) {
 func (s *Supervisor) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		how := s.once()
+		how, words := s.once()
 		ran := time.Since(began)
 		if ctx.Err() != nil {
 			s.Report(fmt.Sprintf("%s: %s", s.Name, how))
@@ -53,7 +53,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 		}
 		wait := s.Backoff.Wait(ran)
 		s.Report(fmt.Sprintf("%s: %s after %v, starting it again in %v%s", s.Name, how,
-			ran.Round(time.Millisecond), wait.Round(time.Millisecond), lastWords(s.Tail(tailLines))))
+			ran.Round(time.Millisecond), wait.Round(time.Millisecond), words))
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
@@ -61,16 +61,16 @@ func (s *Supervisor) Run(ctx context.Context) {
 	}
 }
 
-// once runs the child and tells how it ended.
-func (s *Supervisor) once() (how string) {
+// once runs the child and tells how it ended, and its last words.
+func (s *Supervisor) once() (how, words string) {
 	p, err := s.Start()
 	if err != nil {
-		return err.Error()
+		return strings.ReplaceAll(err.Error(), "\n", "; "), ""
 	}
 	s.set(p)
 	defer s.set(nil)
 	<-p.Done()
-	return Describe(p.Status())
+	return Describe(p.Status()), lastWords(s.Tail(tailLines))
 }
 
 // Describe tells how a process ended: "exited with status 2" or "killed by
