@@ -19,6 +19,7 @@ const usage = `usage: go run ./qemu COMMAND
 
   lab SCENARIO                  boot examples/SCENARIO and keep it up until Ctrl-C
   demo                          boot S1, S2 and S3, send traffic, print what went where
+  bench [-o FILE] [-runs N]     measure how fast a director boots, beside Debian
 
 and while a lab is up, from another terminal:
 
@@ -41,6 +42,7 @@ type command struct {
 var commands = map[string]command{
 	"lab":     {1, runLab},
 	"demo":    {0, runDemo},
+	"bench":   {0, runBench},
 	"console": {2, runConsole},
 	"exec":    {3, runExec},
 	"ctl":     {3, runControl},

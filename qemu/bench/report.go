@@ -29,14 +29,14 @@ type Conditions struct {
 // System is one that boots. Until is what was waited for: the first page
 // through the VIP or, for the floor, its init's line.
 type System struct {
-	Until       string    `json:"until"`
-	Software    []string  `json:"software,omitempty"`
-	FromKernel  Sample    `json:"from_kernel_start_s"`
-	FromPower   Sample    `json:"from_power_on_s"`
-	Size        Size      `json:"size_bytes"`
-	Memory      *Memory   `json:"memory_kib,omitempty"`
-	Instruction *Counted  `json:"instructions,omitempty"`
-	Steps       []Step    `json:"boot_steps,omitempty"` // of the fastest run
+	Until       string   `json:"until"`
+	Software    []string `json:"software,omitempty"`
+	FromKernel  Sample   `json:"from_kernel_start_s"`
+	FromPower   Sample   `json:"from_power_on_s"`
+	Size        Size     `json:"size_bytes"`
+	Memory      *Memory  `json:"memory_kib,omitempty"`
+	Instruction *Counted `json:"instructions,omitempty"`
+	Steps       []Step   `json:"boot_steps,omitempty"` // of the fastest run
 }
 
 // Sample is a figure of several runs, in seconds.
@@ -74,9 +74,9 @@ type Step struct {
 
 // Ratios compare medians. The targets are at least 10, and at most 2.
 type Ratios struct {
-	DebianToDipper       float64 `json:"debian_to_dipper,omitempty"`
-	DipperToFloor        float64 `json:"dipper_to_floor"`
-	InstructionsToFloor  float64 `json:"dipper_to_floor_instructions,omitempty"`
+	DebianToDipper      float64 `json:"debian_to_dipper,omitempty"`
+	DipperToFloor       float64 `json:"dipper_to_floor"`
+	InstructionsToFloor float64 `json:"dipper_to_floor_instructions,omitempty"`
 }
 
 // sample of durations; there must be one.

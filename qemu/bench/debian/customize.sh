@@ -18,11 +18,17 @@ chroot "$root" systemctl -q set-default multi-user.target
 # Only the modules that this machine's disk needs.
 chroot "$root" update-initramfs -u
 
+# Without what is mounted in it meanwhile, and what apt keeps.
+copy=$(mktemp -d)
+chmod 755 "$copy"
+cp -ax "$root/." "$copy"
+rm -rf "$copy"/var/cache/apt "$copy"/var/lib/apt/lists
+mkfs.ext4 -q -L root -d "$copy" "$root/disk" 1G
+
+# shellcheck disable=SC2016 # ${...} is dpkg-query's
 chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' \
-	keepalived systemd 'linux-image-[0-9]*' >"$root/software"
+	keepalived systemd linux-image-cloud-amd64 >"$root/software"
+du -sB1 --apparent-size "$copy" | cut -f1 >"$root/installed"
 cp "$root"/boot/vmlinuz-* "$root/kernel"
 cp "$root"/boot/initrd.img-* "$root/initramfs"
-du -sxB1 --apparent-size --exclude="$root/kernel" --exclude="$root/initramfs" "$root" | cut -f1 >"$root/installed"
-image=$(mktemp)
-mkfs.ext4 -q -L root -d "$root" "$image" 1G
-mv "$image" "$root/disk"
+rm -r "$copy"

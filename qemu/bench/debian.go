@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"dipper/qemu/machine"
+)
+
+// debianFiles are what makes a Debian the director of examples/s2-dr.
+//
+//go:embed debian
+var debianFiles embed.FS
+
+// debianPackages are what it is built from, with what they depend on.
+const debianPackages = "systemd,systemd-sysv,udev,dbus,keepalived,linux-image-cloud-amd64,iproute2,kmod,initramfs-tools,zstd"
+
+// debianRelease is what the figures are compared with.
+const debianRelease = "bookworm"
+
+// debian is the reference: Debian with systemd and keepalived, on a disk.
+type debian struct {
+	kernel, initramfs, disk string
+	software                []string
+	installed               int64 // bytes, kernel and initramfs included
+}
+
+// buildDebian builds the reference, once for each state of its description.
+func buildDebian(ctx context.Context, log func(string)) (*debian, error) {
+	home, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	key, err := debianKey()
+	if err != nil {
+		return nil, err
+	}
+	cache := filepath.Join(home, "dipper", "debian-reference", key)
+	if _, err := os.Stat(cache); errors.Is(err, fs.ErrNotExist) {
+		log("building the Debian reference, once: minutes")
+		if err := buildDebianIn(ctx, cache); err != nil {
+			return nil, fmt.Errorf("debian reference: %w", err)
+		}
+	}
+	return openDebian(cache)
+}
+
+// debianKey is of everything of ours that goes into it.
+func debianKey() (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, debianRelease, debianPackages)
+	err := fs.WalkDir(debianFiles, "debian", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := debianFiles.ReadFile(path)
+		fmt.Fprintf(sum, "%s %q\n", path, content)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)[:8]), err
+}
+
+// debianArtefacts are the files that customize.sh leaves in the system's root.
+var debianArtefacts = []string{"kernel", "initramfs", "disk", "software", "installed"}
+
+// buildDebianIn leaves the artefacts in dir, all of them or none.
+func buildDebianIn(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	unfinished, err := os.MkdirTemp(filepath.Dir(dir), "unfinished-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(unfinished) // gone when all went well
+	if err := os.CopyFS(unfinished, debianFiles); err != nil {
+		return err
+	}
+	hook := filepath.Join(unfinished, "debian", "customize.sh")
+	if err := os.Chmod(hook, 0o755); err != nil {
+		return err
+	}
+	if err := mmdebstrap(ctx, unfinished, hook); err != nil {
+		return err
+	}
+	if err := bootOnce(ctx, unfinished); err != nil {
+		return fmt.Errorf("its first boot: %w", err)
+	}
+	return os.Rename(unfinished, dir)
+}
+
+func mmdebstrap(ctx context.Context, dir, hook string) error {
+	arguments := []string{"--quiet", "--variant=minbase", "--include=" + debianPackages,
+		`--aptopt=APT::Install-Recommends "0"`, "--format=null", "--customize-hook=" + hook}
+	for _, name := range debianArtefacts {
+		arguments = append(arguments, fmt.Sprintf("--customize-hook=download /%s '%s'", name, filepath.Join(dir, name)))
+	}
+	out, err := exec.CommandContext(ctx, "mmdebstrap", append(arguments, debianRelease, os.DevNull)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("mmdebstrap: %w:\n%s", err, out)
+	}
+	return nil
+}
+
+// firstBootPatience is for a boot without KVM on a host that has other things
+// to do.
+const firstBootPatience = 10 * time.Minute
+
+// bootOnce boots the new system and shuts it down: what only a first boot has
+// to do is not measured.
+func bootOnce(ctx context.Context, dir string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, firstBootPatience)
+	defer cancel()
+	d, err := openDebian(dir)
+	if err != nil {
+		return err
+	}
+	c := d.machine()
+	c.Name, c.Dir, c.Run = "first-boot", dir, dir
+	c.Disks = []machine.Disk{{Path: d.disk}}
+	m, err := machine.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if _, err := debianMemory(ctx, m); err != nil {
+		return err
+	}
+	if err := m.PowerButton(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-m.Ended():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("it does not shut down: %w", ctx.Err())
+	}
+}
+
+func openDebian(dir string) (*debian, error) {
+	software, err := os.ReadFile(filepath.Join(dir, "software"))
+	if err != nil {
+		return nil, err
+	}
+	installed, err := os.ReadFile(filepath.Join(dir, "installed"))
+	if err != nil {
+		return nil, err
+	}
+	size, err := strconv.ParseInt(strings.TrimSpace(string(installed)), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "installed"), err)
+	}
+	return &debian{
+		kernel: filepath.Join(dir, "kernel"), initramfs: filepath.Join(dir, "initramfs"), disk: filepath.Join(dir, "disk"),
+		software: strings.Split(strings.TrimSpace(string(software)), "\n"), installed: size,
+	}, nil
+}
+
+// machine boots it, but for its disk. systemd does not print what it does: on
+// a serial console that takes time.
+func (d *debian) machine() machine.Config {
+	return machine.Config{
+		Kernel: d.kernel, Initrds: []string{d.initramfs}, Memory: guestMemory,
+		CommandLine: "root=/dev/vda rw console=ttyS0 panic=-1 net.ifnames=0 fsck.mode=skip systemd.show_status=false",
+	}
+}
+
+// freshDisk is a copy of the disk for one boot.
+func (d *debian) freshDisk(ctx context.Context, path string) (machine.Disk, error) {
+	out, err := exec.CommandContext(ctx, "cp", "--sparse=always", d.disk, path).CombinedOutput()
+	if err != nil {
+		return machine.Disk{}, fmt.Errorf("%w: %s", err, out)
+	}
+	return machine.Disk{Path: path}, nil
+}
+
+// meminfoInterval is how long an answer on the console may take until it is
+// asked for again: the system may not listen yet, or a character be garbled.
+const meminfoInterval = 5 * time.Second
+
+// debianMemory asks for /proc/meminfo on the console.
+func debianMemory(ctx context.Context, m *machine.Machine) (Memory, error) {
+	var err error
+	for ctx.Err() == nil {
+		if err := m.Console().Send("\r"); err != nil {
+			return Memory{}, err
+		}
+		var memory Memory
+		if memory, err = awaitMemory(ctx, m); err == nil {
+			return memory, nil
+		}
+	}
+	return Memory{}, err
+}
+
+func awaitMemory(ctx context.Context, m *machine.Machine) (Memory, error) {
+	ctx, cancel := context.WithTimeout(ctx, meminfoInterval)
+	defer cancel()
+	total, err := m.Console().Expect(ctx, memTotal)
+	if err != nil {
+		return Memory{}, err
+	}
+	available, err := m.Console().Expect(ctx, memAvailable)
+	if err != nil {
+		return Memory{}, err
+	}
+	return parseMemory(total+"\n"+available, guestMemory)
+}
