@@ -72,8 +72,11 @@ type announcer struct {
 	ctx   context.Context
 
 	mu      sync.Mutex
-	pending map[announcement]context.CancelFunc
+	pending map[announcement]*announcing
 }
+
+// announcing is one run of announcements.
+type announcing struct{ stop context.CancelFunc }
 
 type announcement struct {
 	link    string
@@ -82,19 +85,25 @@ type announcement struct {
 
 func newAnnouncer(wire frameWire) *announcer {
 	ctx, stop := context.WithCancel(context.Background())
-	return &announcer{wire: wire, ctx: ctx, stop: stop, pending: make(map[announcement]context.CancelFunc)}
+	return &announcer{wire: wire, ctx: ctx, stop: stop, pending: make(map[announcement]*announcing)}
 }
 
 // begin announces an address, from the start if it is under way already.
 func (a *announcer) begin(link string, address netip.Addr, frames [][]byte) {
 	a.forget(link, address)
 	ctx, stop := context.WithCancel(a.ctx)
+	key, run := announcement{link, address}, &announcing{stop}
 	a.mu.Lock()
-	a.pending[announcement{link, address}] = stop
+	a.pending[key] = run
 	a.mu.Unlock()
 	a.group.Go(func() {
 		defer stop()
 		a.announce(ctx, link, frames)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.pending[key] == run { // and no later one
+			delete(a.pending, key)
+		}
 	})
 }
 
@@ -104,8 +113,8 @@ func (a *announcer) forget(link string, address netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := announcement{link, address}
-	if stop, found := a.pending[key]; found {
-		stop()
+	if run, found := a.pending[key]; found {
+		run.stop()
 		delete(a.pending, key)
 	}
 }

@@ -194,6 +194,17 @@ func TestNeighbourHearsVIPInNamespace(t *testing.T) {
 			t.Errorf("the neighbour still believes in %s", got)
 		}
 	}
+
+	// A VIP that is withdrawn while it is announced is claimed no longer.
+	desired.Addresses = append(desired.Addresses, Address{Link: "eth0", Prefix: netip.MustParsePrefix("192.168.4.17/32"), VIP: true, Announce: true})
+	reach(t, k, desired)
+	desired.Addresses = desired.Addresses[:1]
+	reach(t, k, desired)
+	k.announcer.mu.Lock()
+	defer k.announcer.mu.Unlock()
+	if len(k.announcer.pending) != 0 {
+		t.Errorf("still announced: %v", k.announcer.pending)
+	}
 }
 
 func hardware(t *testing.T, link string) string {

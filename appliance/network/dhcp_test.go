@@ -449,7 +449,9 @@ func TestDHCPWithDnsmasqInNamespace(t *testing.T) {
 	}
 	n := newNeighbour(t, "eth0")
 	n.run("ip addr add 192.168.4.1/24 dev peer")
-	startDnsmasq(t, n)
+	startDnsmasq(t, n, "--dhcp-authoritative --no-ping --dhcp-range=192.168.4.77,192.168.4.77,2m"+
+		" --dhcp-option=option:router,192.168.4.254 --dhcp-option=option:dns-server,192.168.4.53"+
+		" --dhcp-option=option:mtu,1400 --dhcp-option=224,http://192.168.4.1/lb1.yaml")
 	k := open(t)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -510,16 +512,13 @@ var netipByValue = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
-// startDnsmasq runs a DHCP server at the neighbour. What it says is shown when
-// the test fails.
-func startDnsmasq(t *testing.T, n neighbour) {
+// startDnsmasq runs dnsmasq at the neighbour. What it says is shown when the
+// test fails.
+func startDnsmasq(t *testing.T, n neighbour, options string) {
 	t.Helper()
 	cmd := n.command(tool(t, "dnsmasq", "dnsmasq-base") +
 		" --no-daemon --conf-file=/dev/null --port=0 --user=root --interface=peer --bind-interfaces" +
-		" --dhcp-authoritative --dhcp-leasefile=" + t.TempDir() + "/leases --log-dhcp --no-ping" +
-		" --dhcp-range=192.168.4.77,192.168.4.77,2m" +
-		" --dhcp-option=option:router,192.168.4.254 --dhcp-option=option:dns-server,192.168.4.53" +
-		" --dhcp-option=option:mtu,1400 --dhcp-option=224,http://192.168.4.1/lb1.yaml")
+		" --dhcp-leasefile=" + t.TempDir() + "/leases --log-dhcp " + options)
 	log := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

@@ -1,17 +1,14 @@
 package network
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func open(t *testing.T) *Kernel {
@@ -208,6 +205,51 @@ func TestRefusedOpStopsOnlyItsDependantsInNamespace(t *testing.T) {
 	}
 }
 
+// TestWhatRoutersAdvertiseStaysInNamespace lets a router give the link an
+// address and a default route, which are the kernel's to keep.
+func TestWhatRoutersAdvertiseStaysInNamespace(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	n := newNeighbour(t, "eth0")
+	n.run("ip -6 addr add 2001:db8:9::1/64 dev peer nodad")
+	startDnsmasq(t, n, "--enable-ra --ra-param=peer,4 --dhcp-range=2001:db8:9::,ra-only,64,10m")
+	k := open(t)
+	desired := State{
+		Sysctls:   []Sysctl{{Path: "net/ipv6/conf/eth0/accept_ra", Value: "2"}},
+		Links:     []Link{{Name: "eth0", Kind: Physical}},
+		Addresses: []Address{own("eth0", "2001:db8:4::5/64")},
+	}
+	reach(t, k, desired)
+	for end := time.Now().Add(patience); ; {
+		if got := run(t, "ip -6 addr show dev eth0 dynamic"); strings.Contains(got, "2001:db8:9:") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the router's advertisement did not come")
+		}
+	}
+	settled(t, k, desired)
+}
+
+func TestDeletingWhatIsGoneInNamespace(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	newNeighbour(t, "eth0")
+	k := open(t)
+	run(t, "ip link set eth0 up")
+	err := k.Apply(t.Context(), []Op{
+		deleteAddress{own("eth0", "192.168.4.5/24")},
+		deleteAddress{own("eth0", "2001:db8::5/64")},
+		deleteRoute{Route{To: netip.MustParsePrefix("10.0.0.0/8"), Link: "eth0"}},
+		deleteRoute{Route{To: netip.MustParsePrefix("2001:db8:1::/48"), Link: "eth0"}},
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNamesSwapInNamespace(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -333,9 +375,3 @@ func text(p Plan) []string {
 	}
 	return lines
 }
-
-var (
-	_ = syscall.EINVAL
-	_ = context.Background
-	_ = cmpopts.IgnoreFields
-)

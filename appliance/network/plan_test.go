@@ -63,8 +63,9 @@ func TestPlan(t *testing.T) {
 				arping -U -I eth0 192.168.4.16`,
 		},
 		{
-			name:     "names change places, and a stranger is in the way",
-			observed: State{Links: []Link{eth(2, "eth0", true), eth(3, "eth1", false), eth(4, "lan", false)}, Addresses: []Address{vip("eth0", "192.0.2.1/32")}},
+			name: "names change places, and a stranger is in the way",
+			observed: State{Links: []Link{eth(2, "eth0", true), eth(3, "eth1", false), eth(4, "lan", false)}, Addresses: []Address{vip("eth0", "192.0.2.1/32")},
+				Sysctls: []Sysctl{{Path: "net/ipv4/conf/lan/rp_filter", Value: "0"}}}, // the stranger's
 			desired: State{
 				Sysctls: []Sysctl{{Path: "net/ipv4/conf/lan/rp_filter", Value: "0"}},
 				Links: []Link{
