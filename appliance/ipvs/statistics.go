@@ -2,7 +2,10 @@ package ipvs
 
 // Counters are the kernel's 64-bit counters since an entry was made or zeroed,
 // and its estimates of the present rates: per second, a mean over about eight
-// seconds, renewed every two.
+// seconds. All of them are up to two seconds old, which is how often the kernel
+// sums up what its processors counted (net/netfilter/ipvs/ip_vs_est.c). A
+// packet is what passes IPVS: the many segments that a network card or a
+// virtual one left in one piece count as one.
 type Counters struct {
 	Connections uint64
 	InPackets   uint64

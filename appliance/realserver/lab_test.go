@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dipper/appliance/api"
 	"dipper/qemu/lab"
 )
 
@@ -95,6 +96,21 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 			}
 		})
 	}
+	t.Run("what the director counted", func(t *testing.T) {
+		// The kernel sums its counters up every two seconds.
+		const services = 8
+		for {
+			counted, wrong := countedOnce(ctx, t, c.Appliance("director"))
+			if counted == services && len(wrong) == 0 {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%d services, want %d; %s", counted, services, strings.Join(wrong, "; "))
+			case <-time.After(time.Second):
+			}
+		}
+	})
 	for name, socket := range map[string]string{
 		"udp": "UDP4:192.0.2.15:7", "udp, IPv6": "UDP6:[2001:db8::15]:7",
 		"udp, ipip": "UDP4:192.0.2.16:7", "udp, ipip, IPv6": "UDP6:[2001:db8::16]:7",
@@ -108,4 +124,27 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 			}
 		})
 	}
+}
+
+// countedOnce asks how many services of port 80 there are, and says which have
+// not counted what they must: one download and one upload of 1,000,000 bytes,
+// whose replies went another way.
+func countedOnce(ctx context.Context, t *testing.T, director *api.Client) (counted int, wrong []string) {
+	t.Helper()
+	services, err := director.Services(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range services {
+		if !strings.HasSuffix(s.Listen, ":80") {
+			continue
+		}
+		counted++
+		got, rs := s.Statistics, s.RealServers[0]
+		if got.Connections != 2 || got.InBytes < 1000000 || got.OutPackets != 0 ||
+			rs.Statistics != got || rs.ActiveConnections+rs.InactiveConnections != 2 {
+			wrong = append(wrong, fmt.Sprintf("%s has %+v and its real server %+v", s.Name, got, rs))
+		}
+	}
+	return counted, wrong
 }
