@@ -124,7 +124,7 @@ func (s Scenario) clientSeen(packets []Packet) Fact {
 
 // alone: everybody was asked for the VIP, and the director alone answered.
 func (s Scenario) alone(packets []Packet) Fact {
-	f := Fact{Claim: fmt.Sprintf("asked for %s, before and after caches are flushed, only the director answers", s.VIP)}
+	f := Fact{Claim: fmt.Sprintf("asked for %s, again after caches are flushed, only the director answers", s.VIP)}
 	asked, answered := 0, 0
 	for _, p := range packets {
 		if a, ok := p.asked(); ok && a == s.VIP && p.From == "client" {
