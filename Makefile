@@ -9,7 +9,7 @@ export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dipper/go/bin:$(PATH)
 # Debian packages by what needs them.
 KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
 LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
-TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage
+TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo test lint image kernel lab bench fuzz clean

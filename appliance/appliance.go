@@ -19,7 +19,16 @@ import (
 )
 
 // ErrNoConfig is what Acquire answers when no source has a configuration.
-var ErrNoConfig = errors.New("no boot config found")
+var ErrNoConfig = errors.New("no boot config")
+
+// ErrMaintenance is what Acquire answers when the machine was told to look for
+// no configuration.
+var ErrMaintenance = errors.New("maintenance was asked for")
+
+// lookAgain is how long a machine in maintenance waits before it looks for a
+// boot config once more. After a power cut the machine is often up before the
+// server that has its configuration.
+const lookAgain = time.Minute
 
 // brokenError says that there is a boot config which nobody can use.
 type brokenError struct {
@@ -47,15 +56,17 @@ func (e *brokenError) explain() []string {
 type BootConfig struct {
 	Source string
 	YAML   []byte
+	Steps  []Step // complete also when there is none
 }
 
-// Helper is what finding a boot config takes from the control plane.
-type Helper struct {
-	// Step records a step for `show boot`.
-	Step func(step api.BootStep, started time.Time, took time.Duration)
-	// Connect asks for an address on every link and answers the first lease.
-	Connect func(ctx context.Context) (network.Lease, error)
+// Step is one step of looking for a boot config.
+type Step struct {
+	api.BootStep
+	Started time.Time
 }
+
+// Connect asks for an address on every link and answers the first lease.
+type Connect func(ctx context.Context) (network.Lease, error)
 
 // LeaseEvents connect a DHCP client with the reconciler.
 type LeaseEvents struct {
@@ -74,9 +85,9 @@ type Options struct {
 	Responders Responders
 	// DHCP runs a client on a link until ctx ends.
 	DHCP func(ctx context.Context, link string, events LeaseEvents)
-	// Acquire finds the boot config. It answers an error that wraps
-	// ErrNoConfig when there is none.
-	Acquire func(ctx context.Context, h Helper) (BootConfig, error)
+	// Acquire finds the boot config. It answers an error that is ErrNoConfig
+	// or ErrMaintenance when there is none.
+	Acquire func(ctx context.Context, connect Connect) (BootConfig, error)
 	// Hostname sets the machine's name.
 	Hostname func(string) error
 	Log      *slog.Logger
@@ -170,42 +181,58 @@ func listenSocket(path string) (net.Listener, error) {
 }
 
 // start finds the configuration and puts it into force, or goes into
-// maintenance.
+// maintenance and looks again until there is one.
 func (b *backend) start(ctx context.Context, o Options) {
-	boot, err := b.find(ctx, o)
-	if ctx.Err() != nil {
-		return // the machine ends
-	}
-	if err != nil {
-		b.maintain(ctx, o, err)
+	if source, yaml, found := b.restarted(o); found {
+		b.use(ctx, o, BootConfig{Source: source, YAML: yaml})
 		return
 	}
+	for first := true; ; first = false {
+		boot, err := o.Acquire(ctx, b.reconciler.connect)
+		if ctx.Err() != nil {
+			return // the machine ends
+		}
+		if first || err == nil {
+			b.record(o, boot.Steps...)
+		}
+		if err == nil && b.use(ctx, o, boot) {
+			return
+		}
+		if err != nil && (first || !errors.Is(err, ErrNoConfig)) {
+			b.maintain(ctx, o, err)
+		}
+		if errors.Is(err, ErrMaintenance) || !b.reconciler.awaitNews(ctx, lookAgain) {
+			return
+		}
+	}
+}
+
+// restarted answers the configuration that ran before a restart of the control
+// plane.
+func (b *backend) restarted(o Options) (source string, yaml []byte, found bool) {
+	source, yaml, found, err := b.running.load()
+	if err != nil {
+		o.Log.Error("looking for the boot config again", "error", err)
+	}
+	return source, yaml, found
+}
+
+// use puts a configuration into force if it can be used at all.
+func (b *backend) use(ctx context.Context, o Options, boot BootConfig) bool {
 	b.board.update(func(s *api.Status) { s.Source = boot.Source })
 	cfg, err := config.Parse(boot.Source, boot.YAML)
 	if err != nil {
 		b.maintain(ctx, o, &brokenError{yaml: boot.YAML, err: err})
-		return
+		return false
 	}
 	b.adopt(ctx, o, boot, cfg)
+	return true
 }
 
-// find answers the running configuration after a restart of the control
-// plane, and the boot config at the machine's start.
-func (b *backend) find(ctx context.Context, o Options) (BootConfig, error) {
-	source, yaml, found, err := b.running.load()
-	if err != nil {
-		o.Log.Error("looking for the running configuration", "error", err)
-	}
-	if found {
-		return BootConfig{Source: source, YAML: yaml}, nil
-	}
-	return o.Acquire(ctx, Helper{Step: b.step(o), Connect: b.reconciler.connect})
-}
-
-// step records a boot step.
-func (b *backend) step(o Options) func(api.BootStep, time.Time, time.Duration) {
-	return func(s api.BootStep, started time.Time, took time.Duration) {
-		if err := b.boot.add(s, started, took); err != nil {
+// record adds steps to the boot log.
+func (b *backend) record(o Options, steps ...Step) {
+	for _, s := range steps {
+		if err := b.boot.add(s); err != nil {
 			o.Log.Error("boot step not recorded", "error", err)
 		}
 	}
@@ -222,11 +249,12 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 	edits, err := submit(ctx, b.reconciler, func(ctx context.Context) ([]string, error) {
 		return b.reconciler.adopt(ctx, cfg)
 	})
-	step := api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", len(edits))}
+	step := Step{api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", len(edits))}, began}
 	if err != nil {
 		step.Outcome, step.Detail = "failed", err.Error()
 	}
-	b.step(o)(step, began, time.Since(began))
+	step.Took = api.Duration(time.Since(began))
+	b.record(o, step)
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
 		cfg.Role, b.board.await(ctx, -1).State, sinceKernelStart().Round(time.Millisecond), boot.Source))
 }
@@ -251,7 +279,7 @@ func maintenanceProblems(why error) []string {
 	if errors.As(why, &broken) {
 		return broken.explain()
 	}
-	return lines(why)
+	return strings.Split(why.Error(), "\n")
 }
 
 // maintenanceAdvice says how to get out of maintenance.
@@ -259,12 +287,13 @@ func maintenanceAdvice(why error) []string {
 	if errors.Is(why, ErrNoConfig) {
 		return []string{
 			"give the machine a boot config: SMBIOS string, fw_cfg, a volume labelled DIPPER,",
-			"a second initrd, dipper.config=URL on the kernel command line, or DHCP option 224",
-			"then reboot; or put a configuration through the control socket (PUT /v1/config)",
+			"a second initrd, dipper.config=URL on the kernel command line, or DHCP option 224;",
+			"a volume or lease that comes later is found within a minute, without a reboot;",
+			"or put a configuration through the control socket: dipper apply FILE",
 		}
 	}
 	return []string{
-		"mend the configuration where it comes from and reboot;",
-		"or put a mended one through the control socket (PUT /v1/config)",
+		"mend the configuration where it comes from: it is looked for again every minute;",
+		"or put a mended one through the control socket: dipper apply FILE",
 	}
 }

@@ -59,7 +59,7 @@ func TestRestartedControlPlaneEditsNothing(t *testing.T) {
 	await(t, c, api.Serving)
 	kill()
 	m.take()
-	m.options.Acquire = func(context.Context, Helper) (BootConfig, error) {
+	m.options.Acquire = func(context.Context, Connect) (BootConfig, error) {
 		t.Error("the boot config was looked for again")
 		return BootConfig{}, ErrNoConfig
 	}
@@ -171,15 +171,15 @@ func TestBadChangeLeavesEverything(t *testing.T) {
 
 func TestMaintenance(t *testing.T) {
 	tests := map[string]struct {
-		acquire func(context.Context, Helper) (BootConfig, error)
+		acquire func(context.Context, Connect) (BootConfig, error)
 		problem string
 	}{
 		"none": {
-			acquire: func(context.Context, Helper) (BootConfig, error) { return BootConfig{}, ErrNoConfig },
-			problem: "no boot config found",
+			acquire: func(context.Context, Connect) (BootConfig, error) { return BootConfig{}, ErrNoConfig },
+			problem: "no boot config",
 		},
 		"broken": {
-			acquire: func(context.Context, Helper) (BootConfig, error) {
+			acquire: func(context.Context, Connect) (BootConfig, error) {
 				return BootConfig{Source: "fw_cfg", YAML: []byte("role: directr\n")}, nil
 			},
 			problem: "the boot config has mistakes",
@@ -255,6 +255,47 @@ func TestLeaseOutlivesTheControlPlane(t *testing.T) {
 	}
 }
 
+func TestLaterBootConfigIsFound(t *testing.T) {
+	m := newMachine(t)
+	looked := make(chan struct{}, 10)
+	m.options.DHCP = func(ctx context.Context, _ string, e LeaseEvents) {
+		<-looked // in vain, the first time
+		e.Got(network.Lease{Link: "eth0", Address: netip.MustParsePrefix("10.1.2.3/24")})
+		<-ctx.Done()
+	}
+	times := 0
+	m.options.Acquire = func(context.Context, Connect) (BootConfig, error) {
+		looked <- struct{}{}
+		if times++; times == 1 {
+			return BootConfig{}, ErrNoConfig
+		}
+		return BootConfig{Source: "later", YAML: []byte(directorYAML)}, nil
+	}
+	c, _ := m.run(t)
+	if s := await(t, c, api.Serving); s.Source != "later" {
+		t.Errorf("status %+v: want it configured by the later source", s)
+	}
+}
+
+func TestMaintenanceOnPurposeLooksNoMore(t *testing.T) {
+	m := newMachine(t)
+	times := 0
+	m.options.Acquire = func(context.Context, Connect) (BootConfig, error) {
+		times++
+		return BootConfig{}, ErrMaintenance
+	}
+	m.options.DHCP = func(ctx context.Context, _ string, e LeaseEvents) {
+		e.Got(network.Lease{Link: "eth0", Address: netip.MustParsePrefix("10.1.2.3/24")})
+		<-ctx.Done()
+	}
+	c, kill := m.run(t)
+	awaitAddress(t, c, "10.1.2.3/24 eth0")
+	kill()
+	if times != 1 {
+		t.Errorf("looked for a boot config %d times, want once", times)
+	}
+}
+
 func TestConnectAnswersTheFirstLease(t *testing.T) {
 	m := newMachine(t)
 	lease := network.Lease{Link: "eth0", Address: netip.MustParsePrefix("10.1.2.3/24"), ConfigURL: "http://10.1.2.1/a.yaml"}
@@ -262,9 +303,9 @@ func TestConnectAnswersTheFirstLease(t *testing.T) {
 		e.Got(lease)
 		<-ctx.Done()
 	}
-	m.options.Acquire = func(ctx context.Context, h Helper) (BootConfig, error) {
+	m.options.Acquire = func(ctx context.Context, connect Connect) (BootConfig, error) {
 		for range 2 { // a second source may ask again
-			l, err := h.Connect(ctx)
+			l, err := connect(ctx)
 			if err != nil || l.ConfigURL != lease.ConfigURL {
 				return BootConfig{}, fmt.Errorf("Connect = %v, %w", l, err)
 			}

@@ -22,10 +22,9 @@ type bootLog struct {
 }
 
 // add appends a step.
-func (b bootLog) add(step api.BootStep, started time.Time, took time.Duration) error {
-	step.At = api.Duration(sinceKernelStart() - time.Since(started))
-	step.Took = api.Duration(took)
-	line, err := json.Marshal(step)
+func (b bootLog) add(step Step) error {
+	step.At = api.Duration(sinceKernelStart() - time.Since(step.Started))
+	line, err := json.Marshal(step.BootStep)
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
 	}

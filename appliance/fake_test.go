@@ -163,7 +163,7 @@ func newMachine(t *testing.T) *machine {
 		OpenTable:  func() (TableKernel, error) { return m.table, nil },
 		Responders: &fakeResponders{journal: j},
 		DHCP:       func(ctx context.Context, _ string, _ LeaseEvents) { <-ctx.Done() },
-		Acquire: func(context.Context, Helper) (BootConfig, error) {
+		Acquire: func(context.Context, Connect) (BootConfig, error) {
 			return BootConfig{}, ErrNoConfig
 		},
 		Hostname: func(string) error { return nil },
@@ -174,9 +174,9 @@ func newMachine(t *testing.T) *machine {
 
 // boots lets Acquire find yaml.
 func (m *machine) boots(yaml string) {
-	m.options.Acquire = func(_ context.Context, h Helper) (BootConfig, error) {
-		h.Step(api.BootStep{Name: "config: test", Outcome: "found"}, time.Now(), 0)
-		return BootConfig{Source: "test", YAML: []byte(yaml)}, nil
+	m.options.Acquire = func(context.Context, Connect) (BootConfig, error) {
+		step := Step{api.BootStep{Name: "config: test", Outcome: "found"}, time.Now()}
+		return BootConfig{Source: "test", YAML: []byte(yaml), Steps: []Step{step}}, nil
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"dipper/appliance/network"
 )
@@ -53,18 +54,39 @@ func (r *reconciler) seek(ctx context.Context) error {
 	return err
 }
 
-// connect seeks and answers the first lease.
+// connect seeks and answers the first lease, or one that is there already.
 func (r *reconciler) connect(ctx context.Context) (network.Lease, error) {
 	if err := r.seek(ctx); err != nil {
 		return network.Lease{}, err
 	}
+	held, err := submit(ctx, r, func(context.Context) ([]network.Lease, error) { return r.in.leaseList(), nil })
+	if err != nil {
+		return network.Lease{}, err
+	}
+	if len(held) > 0 {
+		return held[0], nil
+	}
 	select {
 	case l := <-r.leased:
-		r.leased <- l // for whoever asks next; the only other sender never waits
 		return l, nil
 	case <-ctx.Done():
 		return network.Lease{}, fmt.Errorf("no DHCP server answered on any link: %w", ctx.Err())
 	}
+}
+
+// awaitNews waits for a new lease, or for d; it answers false when looking for
+// a boot config is over, because somebody gave the machine a configuration or
+// it ends.
+func (r *reconciler) awaitNews(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-r.leased:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	configured, err := submit(ctx, r, func(context.Context) (bool, error) { return r.in.config != nil, nil })
+	return err == nil && !configured
 }
 
 // knownLease answers a link's lease from before a restart.
@@ -86,7 +108,7 @@ func (r *reconciler) gotLease(ctx context.Context, l network.Lease) {
 	r.news(ctx, func() { r.in.leases[l.Link] = l })
 	select {
 	case r.leased <- l:
-	default: // the first one is there already
+	default: // nobody has taken notice of the one before
 	}
 }
 

@@ -74,7 +74,7 @@ type reconciler struct {
 	hostname   func(name string) error
 
 	ask    chan func(context.Context)
-	leased chan network.Lease // holds the first lease
+	leased chan network.Lease // holds one that nobody has taken notice of
 
 	// What follows belongs to the goroutine alone.
 	in      intent

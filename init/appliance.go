@@ -102,19 +102,33 @@ type supervisor struct{ *pid1.Line }
 
 func (s supervisor) End(how api.Power) error { return s.Line.End(string(how)) }
 
-// acquire looks for the boot config and records each step.
-func acquire(links linkLister, log *slog.Logger) func(context.Context, appliance.Helper) (appliance.BootConfig, error) {
-	return func(ctx context.Context, h appliance.Helper) (appliance.BootConfig, error) {
-		found, err := bootconfig.Acquire(ctx, bootconfig.System(seeker{h, links}, log))
+// acquire looks for the boot config. Only the first time is told in the log:
+// a machine in maintenance looks again and again.
+func acquire(links linkLister, log *slog.Logger) func(context.Context, appliance.Connect) (appliance.BootConfig, error) {
+	return func(ctx context.Context, connect appliance.Connect) (appliance.BootConfig, error) {
+		found, err := bootconfig.Acquire(ctx, bootconfig.System(seeker{connect, links}, log))
+		log = slog.New(slog.DiscardHandler)
+		boot := appliance.BootConfig{Source: found.Source, YAML: found.Data}
+		stopped := false
 		for _, s := range found.Steps {
-			h.Step(api.BootStep{Name: "config: " + s.Name(), Outcome: string(s.Outcome), Detail: s.Detail}, s.Started, s.Took)
+			step := api.BootStep{Name: "config: " + s.Name(), Took: api.Duration(s.Took), Outcome: string(s.Outcome), Detail: s.Detail}
+			boot.Steps = append(boot.Steps, appliance.Step{BootStep: step, Started: s.Started})
+			stopped = stopped || s.Outcome == bootconfig.Stopped
 		}
-		if errors.Is(err, bootconfig.ErrNone) {
-			err = fmt.Errorf("%w: %w", appliance.ErrNoConfig, err)
+		switch {
+		case stopped:
+			err = appliance.ErrMaintenance
+		case errors.Is(err, bootconfig.ErrNone):
+			err = noConfig{err}
 		}
-		return appliance.BootConfig{Source: found.Source, YAML: found.Data}, err
+		return boot, err
 	}
 }
+
+// noConfig is bootconfig's ErrNone, with what it says, in appliance's words.
+type noConfig struct{ error }
+
+func (noConfig) Is(target error) bool { return target == appliance.ErrNoConfig }
 
 // linkLister tells a link's MAC address.
 type linkLister interface {
@@ -123,12 +137,12 @@ type linkLister interface {
 
 // seeker is the network as bootconfig needs it.
 type seeker struct {
-	helper appliance.Helper
-	links  linkLister
+	connect appliance.Connect
+	links   linkLister
 }
 
 func (s seeker) Connect(ctx context.Context) (bootconfig.Lease, error) {
-	lease, err := s.helper.Connect(ctx)
+	lease, err := s.connect(ctx)
 	if err != nil {
 		return bootconfig.Lease{}, err
 	}

@@ -59,7 +59,7 @@ type BootStep struct {
 	Name    string   `json:"name"` // "config: fw_cfg opt/dipper/config"
 	At      Duration `json:"at"`   // since the kernel's start
 	Took    Duration `json:"took"`
-	Outcome string   `json:"outcome"`          // "found", "absent", "failed", "done"
+	Outcome string   `json:"outcome"`          // "found", "absent", "failed", "stopped", "done"
 	Detail  string   `json:"detail,omitempty"` // the error, the URL, the count
 }
 
