@@ -14,7 +14,7 @@ import (
 // the serial console into use: "[    0.000000] printk: legacy console [ttyS0]
 // enabled", without "legacy" before Linux 6.11. Any part will do of what
 // follows the time, since a busy QEMU now and then garbles a character.
-var consoleEnabled = regexp.MustCompile(`\[ *(\d+\.\d+)\][^\n\[]*(?:console \[ttyS|\[ttyS0\] en|S0\] enabled)`)
+var consoleEnabled = regexp.MustCompile(`\[ *(\d+\.\d+)\][^\n]*(?:console \[ttyS|\[ttyS0\] en|S0\] enabled)`)
 
 // printkTime is the time of a line of the kernel's log, since its start.
 func printkTime(line string) (time.Duration, error) {

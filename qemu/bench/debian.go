@@ -110,6 +110,14 @@ func mmdebstrap(ctx context.Context, dir, hook string) error {
 	if err != nil {
 		return fmt.Errorf("mmdebstrap: %w:\n%s", err, out)
 	}
+	return makeSparse(ctx, filepath.Join(dir, "disk"))
+}
+
+// makeSparse gives back what a file's zeros take.
+func makeSparse(ctx context.Context, path string) error {
+	if out, err := exec.CommandContext(ctx, "fallocate", "--dig-holes", path).CombinedOutput(); err != nil {
+		return fmt.Errorf("fallocate: %w: %s", err, out)
+	}
 	return nil
 }
 
