@@ -194,7 +194,7 @@ func TestFrozenControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	tr := s.startTraffic(ctx, t, c)
-	signal(ctx, t, c, "director", "-STOP", status.PID)
+	signal(ctx, t, c, "director", "-19", status.PID) // SIGSTOP
 	awaitSuccessor(ctx, t, c, "director", status.PID)
 	tr.finish(ctx, t)
 	expectNoReset(t, c)
