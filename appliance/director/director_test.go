@@ -70,6 +70,8 @@ func TestScenarios(t *testing.T) {
 		{"s1-nat", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=1
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -85,6 +87,8 @@ ip addr add 192.168.2.5/24 dev eth1
 		{"s1-nat-v6", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=1
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -97,6 +101,8 @@ ip addr add 2001:db8:2::5/64 dev eth1
 		{"s2-dr", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -110,6 +116,8 @@ arping -U -I eth0 192.168.4.15`},
 		{"s2-dr-v6", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -123,6 +131,8 @@ ndsend 2001:db8:4::15 eth0`},
 		{"s3-tun", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -136,6 +146,8 @@ arping -U -I eth0 192.168.10.110`},
 		{"s3-tun-gue-v6", `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1
@@ -194,6 +206,8 @@ services:
 	want := `
 sysctl -w net.ipv4.conf.all.arp_notify=1
 sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=1
 sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.vs.expire_nodest_conn=1

@@ -77,7 +77,8 @@ func awaitsLease(interfaces []config.Interface, own []network.Address) bool {
 	})
 }
 
-// sysctls returns the settings of the role.
+// sysctls returns the settings of the role, those too that are only defaults:
+// a machine may have been a real server, or a director by NAT, before.
 func sysctls(cfg *config.Config) []network.Sysctl {
 	nat4, nat6 := forwardsByNAT(cfg.Services)
 	settings := []network.Sysctl{
@@ -85,6 +86,9 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 		// the neighbours may have learnt another machine's in between.
 		{Path: "net/ipv4/conf/all/arp_notify", Value: "1"},
 		{Path: "net/ipv6/conf/all/ndisc_notify", Value: "1"},
+		// VIPs are answered for, as any address. Real servers must not.
+		{Path: "net/ipv4/conf/all/arp_ignore", Value: "0"},
+		{Path: "net/ipv4/conf/all/arp_announce", Value: "0"},
 		// Only NAT routes packets: replies of real servers pass through here.
 		// DR and TUN leave from the local input path and need no forwarding.
 		{Path: "net/ipv4/ip_forward", Value: flag(nat4)},

@@ -88,9 +88,16 @@ func ports(addresses []config.VirtualAddress) []network.FOU {
 	return all
 }
 
-// sysctls returns the settings of the role.
+// sysctls returns the settings of the role, those too that are only defaults:
+// a machine may have been a director before.
 func sysctls(cfg *config.Config) []network.Sysctl {
+	forwarding := []network.Sysctl{
+		// First, since these two reset accept_redirects.
+		{Path: "net/ipv4/ip_forward", Value: "0"},
+		{Path: "net/ipv6/conf/all/forwarding", Value: "0"},
+	}
 	return slices.Concat(
+		forwarding,
 		silence(cfg.VirtualAddresses),
 		unfiltered(decapsulators(cfg.VirtualAddresses)),
 		deafToRedirects(cfg.Network.Interfaces),
@@ -98,16 +105,18 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 }
 
 // silence answers ARP only for addresses of the link that it came in by, and
-// never asks with a VIP as the sender: neighbours learn from that.
+// never asks with a VIP as the sender: neighbours learn from that. Without a
+// VIP there is nothing to be silent about.
 func silence(addresses []config.VirtualAddress) []network.Sysctl {
-	if !slices.ContainsFunc(addresses, func(v config.VirtualAddress) bool { return v.Address.Is4() }) {
-		return nil
+	ignore, announce := "0", "0"
+	if slices.ContainsFunc(addresses, func(v config.VirtualAddress) bool { return v.Address.Is4() }) {
+		ignore, announce = "1", "2"
 	}
 	return []network.Sysctl{
-		{Path: "net/ipv4/conf/all/arp_ignore", Value: "1"},
-		{Path: "net/ipv4/conf/all/arp_announce", Value: "2"},
-		{Path: "net/ipv4/conf/lo/arp_ignore", Value: "1"},
-		{Path: "net/ipv4/conf/lo/arp_announce", Value: "2"},
+		{Path: "net/ipv4/conf/all/arp_ignore", Value: ignore},
+		{Path: "net/ipv4/conf/all/arp_announce", Value: announce},
+		{Path: "net/ipv4/conf/lo/arp_ignore", Value: ignore},
+		{Path: "net/ipv4/conf/lo/arp_announce", Value: announce},
 	}
 }
 

@@ -64,13 +64,21 @@ var ofEveryMachine = regexp.MustCompile(`accept_ra|accept_dad|promote_secondarie
 func TestScenarios(t *testing.T) {
 	tests := []struct{ name, want string }{
 		{"s1-nat/web1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=0
+sysctl -w net.ipv4.conf.lo.arp_announce=0
 sysctl -w net.ipv4.conf.eth0.accept_redirects=0
 sysctl -w net.ipv6.conf.eth0.accept_redirects=0
 ip link set eth0 up
 ip addr add 192.168.2.100/24 dev eth0
 ip route replace default via 192.168.2.5 dev eth0 src 192.168.2.100 proto 68`},
 		{"s2-dr/web1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.conf.all.arp_ignore=1
 sysctl -w net.ipv4.conf.all.arp_announce=2
 sysctl -w net.ipv4.conf.all.accept_redirects=0
@@ -82,13 +90,21 @@ ip link set eth0 up
 ip addr add 192.168.4.100/24 dev eth0
 ip addr add 192.168.4.15/32 dev lo noprefixroute`},
 		{"s2-dr-v6/web1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=0
+sysctl -w net.ipv4.conf.lo.arp_announce=0
 sysctl -w net.ipv4.conf.eth0.accept_redirects=0
 sysctl -w net.ipv6.conf.eth0.accept_redirects=0
 ip link set eth0 up
 ip addr add 2001:db8:4::100/64 dev eth0
 ip addr add 2001:db8:4::15/128 dev lo nodad noprefixroute valid_lft forever preferred_lft 0`},
 		{"s3-tun/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.conf.all.arp_ignore=1
 sysctl -w net.ipv4.conf.all.arp_announce=2
 sysctl -w net.ipv4.conf.all.rp_filter=0
@@ -103,7 +119,13 @@ ip link set tunl0 up
 ip addr add 192.168.10.112/24 dev eth0
 ip addr add 192.168.10.110/32 dev tunl0 noprefixroute`},
 		{"s3-tun-v6/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=0
+sysctl -w net.ipv4.conf.lo.arp_announce=0
 sysctl -w net.ipv4.conf.eth0.accept_redirects=0
 sysctl -w net.ipv6.conf.eth0.accept_redirects=0
 ip link set eth0 up
@@ -111,6 +133,8 @@ ip link set ip6tnl0 up
 ip addr add 2001:db8:10::112/64 dev eth0
 ip addr add 2001:db8:10::110/128 dev ip6tnl0 nodad noprefixroute valid_lft forever preferred_lft 0`},
 		{"s3-tun-gre/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.conf.all.arp_ignore=1
 sysctl -w net.ipv4.conf.all.arp_announce=2
 sysctl -w net.ipv4.conf.all.rp_filter=0
@@ -125,7 +149,13 @@ ip link set gre0 up
 ip addr add 192.168.10.112/24 dev eth0
 ip addr add 192.168.10.110/32 dev gre0 noprefixroute`},
 		{"s3-tun-gre-v6/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=0
+sysctl -w net.ipv4.conf.lo.arp_announce=0
 sysctl -w net.ipv4.conf.eth0.accept_redirects=0
 sysctl -w net.ipv6.conf.eth0.accept_redirects=0
 ip link set eth0 up
@@ -133,6 +163,8 @@ ip link set ip6gre0 up
 ip addr add 2001:db8:10::112/64 dev eth0
 ip addr add 2001:db8:10::110/128 dev ip6gre0 nodad noprefixroute valid_lft forever preferred_lft 0`},
 		{"s3-tun-gue/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
 sysctl -w net.ipv4.conf.all.arp_ignore=1
 sysctl -w net.ipv4.conf.all.arp_announce=2
 sysctl -w net.ipv4.conf.all.rp_filter=0
@@ -148,7 +180,13 @@ ip fou add port 6080 gue
 ip addr add 192.168.10.112/24 dev eth0
 ip addr add 192.168.10.110/32 dev tunl0 noprefixroute`},
 		{"s3-tun-gue-v6/rs1", `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=0
+sysctl -w net.ipv4.conf.lo.arp_announce=0
 sysctl -w net.ipv4.conf.eth0.accept_redirects=0
 sysctl -w net.ipv6.conf.eth0.accept_redirects=0
 ip link set eth0 up
