@@ -145,14 +145,27 @@ func bootOnce(ctx context.Context, dir string) (err error) {
 	if _, err := debianMemory(ctx, m); err != nil {
 		return err
 	}
-	if err := m.PowerButton(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-m.Ended():
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("it does not shut down: %w", ctx.Err())
+	return shutDown(ctx, m)
+}
+
+// powerButtonInterval is how often the button is pressed: the press is lost on
+// a system that has not come so far that it listens.
+const powerButtonInterval = 10 * time.Second
+
+func shutDown(ctx context.Context, m *machine.Machine) error {
+	ticker := time.NewTicker(powerButtonInterval)
+	defer ticker.Stop()
+	for {
+		if err := m.PowerButton(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-m.Ended():
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("it does not shut down: %w", ctx.Err())
+		}
 	}
 }
 
