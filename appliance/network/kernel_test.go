@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,19 +286,48 @@ func TestPlanIsEmptyAfterApplyInNamespace(t *testing.T) {
 		return
 	}
 	newNeighbour(t, "eth0")
-	newNeighbour(t, "eth1")
+	for _, link := range []string{"eth1", "eth2", "eth3"} {
+		newNeighbour(t, link)
+	}
 	k := open(t)
+	stacked := os.Getenv(onOwnKernel) != ""
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 150 {
 		desired := randomState(r)
+		if stacked {
+			desired = stack(r, desired)
+		}
 		reach(t, k, desired)
 		settled(t, k, desired)
 		if t.Failed() {
 			t.Fatalf("desired: %+v", desired)
 		}
 	}
+}
+
+// stack adds a bond and VLANs, of kinds and parents that change.
+func stack(r *rand.Rand, s State) State {
+	for _, link := range []string{"eth2", "eth3"} {
+		s.Links = append(s.Links, Link{Name: link, Kind: Physical})
+	}
+	if r.IntN(3) > 0 {
+		members := [][]string{{"eth2"}, {"eth3"}, {"eth2", "eth3"}, {"eth3", "eth2"}}[r.IntN(4)]
+		mode := []string{"active-backup", "802.3ad", "balance-xor"}[r.IntN(3)]
+		s.Links = append(s.Links, Link{Name: "bond0", Kind: Bond, BondMode: mode, BondMembers: members, BondMIIMon: time.Duration(1+r.IntN(2)) * 100 * time.Millisecond})
+	}
+	for _, parent := range []string{"eth0", "eth2", "bond0"} {
+		exists := slices.ContainsFunc(s.Links, func(l Link) bool { return l.Name == parent })
+		if !exists || r.IntN(2) == 0 {
+			continue
+		}
+		vlan := Link{Name: "vlan", Kind: VLAN, Parent: parent, VLANID: 5 + r.IntN(2), MTU: 1300}
+		s.Links = append(s.Links, vlan)
+		s.Addresses = append(s.Addresses, own("vlan", "192.168.6.5/24"), vip("vlan", "192.168.6.15/32"))
+		break
+	}
+	return s
 }
 
 // randomState is a director's or real server's network, drawn from a small

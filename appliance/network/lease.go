@@ -2,7 +2,6 @@ package network
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -194,36 +193,3 @@ func addresses(list []net.IP) []netip.Addr {
 	}
 	return out
 }
-
-// message builds what this client says (RFC 2131 table 5).
-func (c *DHCPClient) message(kind dhcpv4.MessageType, options ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
-	mac, err := c.wire.hardwareAddress(c.Link)
-	if err != nil {
-		return nil, err
-	}
-	common := []dhcpv4.Modifier{
-		dhcpv4.WithMessageType(kind),
-		dhcpv4.WithHwAddr(mac),
-		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("dipper")),
-		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(maxMessage)),
-		dhcpv4.WithOption(dhcpv4.OptParameterRequestList(requested...)),
-	}
-	if c.Hostname != "" {
-		common = append(common, dhcpv4.WithOption(dhcpv4.OptHostName(c.Hostname)))
-	}
-	return dhcpv4.New(append(common, options...)...)
-}
-
-// maxMessage is the longest message that is read, in bytes: what fits an
-// Ethernet frame after IP and UDP headers.
-const maxMessage = 1472
-
-// answers says whether a message is a server's answer to a request.
-func answers(reply, request *dhcpv4.DHCPv4) bool {
-	return reply.OpCode == dhcpv4.OpcodeBootReply &&
-		reply.TransactionID == request.TransactionID &&
-		reply.ClientHWAddr.String() == request.ClientHWAddr.String()
-}
-
-// errRefused is a server's DHCPNAK.
-var errRefused = errors.New("refused by the server")
