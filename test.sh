@@ -15,7 +15,7 @@ grep -vE '^ *(=== |--- PASS|PASS$)' "$log" || true
 # The reason stands before the verdict.
 skipped=$(awk '
 	/^=== RUN/ { reason = "" }
-	/this kernel refuses/ { reason = "kernel" }
+	/this kernel (refuses|has no IPVS)/ { reason = "kernel" }
 	/^ *--- SKIP/ { if (reason != "kernel") print }
 ' "$log")
 if [ -n "$skipped" ]; then
