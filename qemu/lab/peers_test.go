@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ import (
 
 // patience bounds a test that hangs; it asserts nothing.
 func patience(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -44,6 +46,8 @@ func TestPeers(t *testing.T) {
 	run(ctx, t, c.Peer("b"), "mkdir /www; head -c 10000000 /dev/urandom > /www/big; cd /www; md5sum big > sum; busybox httpd -p 80 -h /www")
 	run(ctx, t, a, "cd /tmp; curl -sSO http://192.0.2.2/big; curl -sS http://192.0.2.2/sum | md5sum -c")
 
+	remote(ctx, t, c)
+
 	c.Port("b", 0).Cut()
 	if out, err := a.Run(ctx, "ping -c 1 -W 2 192.0.2.2"); err == nil {
 		t.Errorf("ping over a cut wire: %s", out)
@@ -55,6 +59,64 @@ func TestPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(ctx, t, c.Peer("b"), "while ip -br link show eth0 | grep -q LOWER_UP; do sleep 0.1; done")
+}
+
+// remote does from outside what another process does that found the cluster.
+func remote(ctx context.Context, t *testing.T, c *Cluster) {
+	t.Helper()
+	if err := c.Offer(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Find(c.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := r.Run(ctx, "a", "hostname; echo why >&2; exit 3")
+	if err != nil || answer.Exit != 3 || answer.Stderr != "why\n" {
+		t.Errorf("a script in a peer: %+v, %v", answer, err)
+	}
+	const ping = "ping -c 1 -W 2 192.0.2.2"
+	for _, step := range []struct {
+		action string
+		exit   int
+	}{{"cut", 1}, {"restore", 0}} {
+		if err := r.Do(ctx, "b/eth0", step.action); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := r.Run(ctx, "a", ping); err != nil || answer.Exit != step.exit {
+			t.Errorf("ping after %s: %+v, %v, want exit status %d", step.action, answer, err, step.exit)
+		}
+	}
+	for _, wrong := range [][2]string{{"c", "reset"}, {"a", "explode"}, {"a/eth7", "cut"}} {
+		if err := r.Do(ctx, wrong[0], wrong[1]); err == nil {
+			t.Errorf("%q: no error", wrong)
+		}
+	}
+	terminal, err := r.Terminal(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	defer context.AfterFunc(ctx, func() { terminal.Close() })()
+	typeIn := func(text, expected string) {
+		t.Helper()
+		if _, err := terminal.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Machine("a").Console().Expect(ctx, regexp.MustCompile(expected)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typeIn("\r", `# `) // what is typed before the shell is there is lost
+	typeIn("echo typed $((6*7))\r", `typed 42`)
+	for lines := bufio.NewScanner(terminal); ; {
+		if !lines.Scan() {
+			t.Fatalf("the terminal ended: %v", lines.Err())
+		}
+		if strings.Contains(lines.Text(), "typed 42") {
+			return
+		}
+	}
 }
 
 // TestDirectRoutingByHand is S2 made of Debian's own programs by the steps of

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"dipper/qemu/ether"
-	"dipper/qemu/lab"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -21,8 +20,7 @@ type Packet struct {
 }
 
 // decode knows machines by the addresses of their cards.
-func decode(c *lab.Cluster, lan string, frames []ether.Frame) []Packet {
-	names := c.MACs()
+func decode(names map[string]string, lan string, frames []ether.Frame) []Packet {
 	packets := make([]Packet, 0, len(frames))
 	for _, f := range frames {
 		p := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default)

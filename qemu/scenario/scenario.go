@@ -225,7 +225,7 @@ func markAll(c *lab.Cluster) (map[string]int, error) {
 func packetsSince(c *lab.Cluster, from map[string]int) ([]Packet, error) {
 	var packets []Packet
 	return packets, eachLAN(c, func(name string, frames []ether.Frame) {
-		packets = append(packets, decode(c, name, frames[from[name]:])...)
+		packets = append(packets, decode(c.MACs(), name, frames[from[name]:])...)
 	})
 }
 
