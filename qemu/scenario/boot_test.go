@@ -73,10 +73,10 @@ func (b bootLAN) describe(t *testing.T, name string, ready ...api.State) *lab.De
 		}
 		d.Nodes = append(d.Nodes, &lab.Node{
 			Name: m.name, LANs: []string{lan}, Ready: ready,
-			Change: func(c *machine.Config) error {
-				add(c, given)
-				return awaitServer(t.Context(), filepath.Join(c.Dir, "server.console.log"))
-			},
+			// On a busy host a machine could be up first, and it waits for a
+			// lease for 30 s only.
+			After:  []string{server.Name},
+			Change: func(c *machine.Config) error { add(c, given); return nil },
 		})
 	}
 	return d
@@ -88,27 +88,6 @@ func add(c *machine.Config, given machine.Config) {
 	c.Initrds = append(c.Initrds, given.Initrds...)
 	c.Disks = append(c.Disks, given.Disks...)
 	c.FWCfg, c.OEMStrings = given.FWCfg, given.OEMStrings
-}
-
-// serving is what the server says on its console once it serves.
-const serving = "SERVING BOOT CONFIGS"
-
-// awaitServer holds a machine back until the server serves: on a busy host the
-// machines are up before it, and a machine waits for a lease for 30 s only.
-func awaitServer(ctx context.Context, console string) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
-	defer cancel()
-	for {
-		text, err := os.ReadFile(console)
-		if err == nil && strings.Contains(string(text), serving) {
-			return nil
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("the server does not serve: %w", errors.Join(ctx.Err(), err))
-		}
-	}
 }
 
 // script makes the server. A machine's config is served by its name and by its
@@ -131,7 +110,7 @@ func (b bootLAN) script() string {
 		fmt.Fprintf(&s, "cat > /tmp/server.pem <<'END'\n%sEND\n", b.secure.server)
 		s.WriteString("socat OPENSSL-LISTEN:443,fork,reuseaddr,cert=/tmp/server.pem,verify=0 TCP:127.0.0.1:80 >/dev/null 2>&1 &\n")
 	}
-	return s.String() + "busybox httpd -p 80 -h /srv\n" + dnsmasq + "\necho " + serving + " > /dev/console\n"
+	return s.String() + "busybox httpd -p 80 -h /srv\n" + dnsmasq + "\n"
 }
 
 // page is the configuration of a real server whose page says how it was made.
