@@ -77,6 +77,10 @@ func TestConsoleHasTheFirstAndTheLastByte(t *testing.T) {
 	m, ctx := startBare(t, nil)
 	expect(ctx, t, m, regexp.MustCompile(`^\s*\S*SeaBIOS`))
 	expect(ctx, t, m, noBootDevice)
+	// QEMU writes the log after the socket: it is whole when QEMU is gone.
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
 	log, err := os.ReadFile(m.config.file("console.log"))
 	if err != nil {
 		t.Fatal(err)
