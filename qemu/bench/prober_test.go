@@ -19,7 +19,8 @@ const response = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: close\r\n
 
 // TestFirstAnswer lets the prober meet a director that comes up step by step:
 // silence, ARP, a closed port, and service, in which replies come from a real
-// server's card and in two segments.
+// server's card, after one that answers another SYN, in two segments of which
+// the first comes twice.
 func TestFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := ether.NewLAN("lan")
@@ -27,7 +28,7 @@ func TestFirstAnswer(t *testing.T) {
 		station := lan.Port("prober").Station(64)
 		director := &fakeDirector{station: lan.Port("director").Station(64), t: t, start: time.Now(),
 			hasVIP: 300 * time.Millisecond, serves: 700 * time.Millisecond}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		go director.run(ctx)
 
@@ -94,7 +95,8 @@ func (d *fakeDirector) answer(p gopacket.Packet) [][]byte {
 		return [][]byte{d.segment(vip.mac, tcp, &layers.TCP{RST: true, ACK: true, Ack: tcp.Seq + 1}, "")}
 	case tcp.SYN:
 		whoHas := must[[]byte](d.t)(arpFrame(layers.ARPRequest, endpoint{web, stranger.ip}, endpoint{ip: client.ip}))
-		return [][]byte{whoHas, d.segment(web, tcp, &layers.TCP{SYN: true, ACK: true, Seq: 1000, Ack: tcp.Seq + 1}, "")}
+		stale := d.segment(web, tcp, &layers.TCP{SYN: true, ACK: true, Seq: 5000, Ack: tcp.Seq + 7}, "")
+		return [][]byte{whoHas, stale, d.segment(web, tcp, &layers.TCP{SYN: true, ACK: true, Seq: 1000, Ack: tcp.Seq + 1}, "")}
 	case len(tcp.Payload) > 0:
 		ack := tcp.Seq + uint32(len(tcp.Payload))
 		first := d.segment(web, tcp, &layers.TCP{ACK: true, Seq: 1001, Ack: ack}, response[:20])
