@@ -9,6 +9,7 @@ export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dipper/go/bin:$(PATH)
 # Debian packages by what needs them.
 KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
 LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
+BENCH_PACKAGES  := mmdebstrap
 TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio
 
 .DEFAULT_GOAL := help
@@ -45,6 +46,7 @@ lint: deps ## gofmt, vet, staticcheck, shellcheck
 	shellcheck $$(git ls-files '*.sh') .ci/run
 
 bench: image ## the figures of docs/performance.md, and build/bench.json
+	./deps.sh $(BENCH_PACKAGES)
 	go run ./qemu bench -o build/bench.json
 
 clean: ## remove build/ (the caches stay)
