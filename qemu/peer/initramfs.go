@@ -45,11 +45,7 @@ func initramfs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	versions, err := candidates(ctx)
-	if err != nil {
-		return "", err
-	}
-	root, err := unpackedOnce(ctx, versions, cache)
+	root, err := unpacked(ctx, cache)
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +92,29 @@ func buildAgent(ctx context.Context, cache string) (string, error) {
 	return path, err
 }
 
-// unpackedOnce returns the directory with the unpacked packages.
+// unpacked returns the directory with the unpacked packages. Where apt has no
+// lists, or lists so old that what they name is not to be had any more, root
+// fetches new ones.
+func unpacked(ctx context.Context, cache string) (string, error) {
+	root, err := unpackedNow(ctx, cache)
+	if err == nil || os.Getuid() != 0 || ctx.Err() != nil {
+		return root, err
+	}
+	if _, updateErr := output(ctx, "", "apt-get", "-q", "update"); updateErr != nil {
+		return "", errors.Join(err, updateErr)
+	}
+	return unpackedNow(ctx, cache)
+}
+
+func unpackedNow(ctx context.Context, cache string) (string, error) {
+	versions, err := candidates(ctx)
+	if err != nil {
+		return "", err
+	}
+	return unpackedOnce(ctx, versions, cache)
+}
+
+// unpackedOnce unpacks packages if these versions are new to this machine.
 func unpackedOnce(ctx context.Context, versions []string, cache string) (string, error) {
 	root := filepath.Join(cache, hash(versions...))
 	if _, err := os.Stat(root); err == nil {
