@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"dipper/init/pid1/journal"
 	"dipper/init/pid1/line"
@@ -73,15 +74,18 @@ func goroutines() string {
 
 // watchButton makes the power button end the machine.
 func (m *machine) watchButton() {
-	err := power.Watch(context.Background(), func() {
-		m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
-	})
-	if errors.Is(err, power.ErrNone) {
-		m.say(journal.Info, "power button: "+err.Error())
-		return
+	for {
+		err := power.Watch(context.Background(), func() {
+			m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
+		})
+		if errors.Is(err, power.ErrNone) {
+			m.say(journal.Info, "power button: "+err.Error())
+			return
+		}
+		// A full socket buffer is such an error.
+		m.say(journal.Warning, fmt.Sprintf("power button: watching again: %v", err))
+		time.Sleep(restartPause)
 	}
-	// Said and tried again: a full socket buffer is such an error.
-	panic(err)
 }
 
 // The ways in which a machine ends.
