@@ -59,6 +59,31 @@ func TestNothingLoadable(t *testing.T) {
 	}
 }
 
+// TestMitigations fails when the kernel knows a mitigation of a processor fault
+// that is off here.
+func TestMitigations(t *testing.T) {
+	r := resolved(t)
+	kconfig, err := os.ReadFile(filepath.Join(r.Tree, "arch/x86/Kconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mitigations := regexp.MustCompile(`(?m)^config (MITIGATION_\w+)$`).FindAllSubmatch(kconfig, -1)
+	if len(mitigations) < 20 {
+		t.Fatalf("%d mitigations in arch/x86/Kconfig, want 20 at least", len(mitigations))
+	}
+	off := map[string]string{
+		"MITIGATION_CALL_DEPTH_TRACKING": "used with retbleed=stuff only, see security.config",
+		"MITIGATION_VMSCAPE":             "for hosts of virtual machines: depends on KVM",
+	}
+	for _, mitigation := range mitigations {
+		name := string(mitigation[1])
+		_, accepted := off[name]
+		if got := r.Got.Value("CONFIG_" + name); (got == "y") == accepted {
+			t.Errorf("CONFIG_%s is %s; accepted as off: %t", name, got, accepted)
+		}
+	}
+}
+
 // TestSchedulers fails when the kernel source has a scheduler that is not built
 // in: without modules, a service that asks for it could never be made.
 func TestSchedulers(t *testing.T) {
