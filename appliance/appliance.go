@@ -284,7 +284,13 @@ func maintenanceProblems(why error) []string {
 
 // maintenanceAdvice says how to get out of maintenance.
 func maintenanceAdvice(why error) []string {
-	if errors.Is(why, ErrNoConfig) {
+	switch {
+	case errors.Is(why, ErrMaintenance):
+		return []string{
+			"boot without dipper.config=none on the kernel command line;",
+			"or put a configuration through the control socket: dipper apply FILE",
+		}
+	case errors.Is(why, ErrNoConfig):
 		return []string{
 			"give the machine a boot config: SMBIOS string, fw_cfg, a volume labelled DIPPER,",
 			"a second initrd, dipper.config=URL on the kernel command line, or DHCP option 224;",

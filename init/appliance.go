@@ -117,18 +117,22 @@ func acquire(links linkLister, log *slog.Logger) func(context.Context, appliance
 		}
 		switch {
 		case stopped:
-			err = appliance.ErrMaintenance
+			err = reason{err, appliance.ErrMaintenance}
 		case errors.Is(err, bootconfig.ErrNone):
-			err = noConfig{err}
+			err = reason{err, appliance.ErrNoConfig}
 		}
 		return boot, err
 	}
 }
 
-// noConfig is bootconfig's ErrNone, with what it says, in appliance's words.
-type noConfig struct{ error }
+// reason is an error of bootconfig, with what it says, that is one of
+// appliance's own.
+type reason struct {
+	error
+	own error
+}
 
-func (noConfig) Is(target error) bool { return target == appliance.ErrNoConfig }
+func (r reason) Is(target error) bool { return target == r.own }
 
 // linkLister tells a link's MAC address.
 type linkLister interface {
