@@ -147,7 +147,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"too large": {
 			func() error { _, err := c.Apply(ctx, make([]byte, api.MaxConfigSize+1)); return err },
-			"configuration: larger than 1048576 bytes",
+			"configuration: larger than 16777216 bytes",
 		},
 	}
 	for name, tt := range calls {

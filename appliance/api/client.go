@@ -18,7 +18,7 @@ type Client struct {
 
 // NewClient makes a Client of the control socket at path.
 func NewClient(path string) *Client {
-	return NewClientFunc(func(ctx context.Context) (net.Conn, error) {
+	return newClient(0, func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	})
@@ -27,9 +27,14 @@ func NewClient(path string) *Client {
 // NewClientFunc makes a Client that connects by dial. It holds at most one
 // connection, because a virtio port carries only one.
 func NewClientFunc(dial func(ctx context.Context) (net.Conn, error)) *Client {
+	return newClient(1, dial)
+}
+
+// newClient makes a Client with a number of connections at most; 0: any.
+func newClient(connections int, dial func(ctx context.Context) (net.Conn, error)) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		MaxConnsPerHost:    1,
+		MaxConnsPerHost:    connections,
 		DisableCompression: true,
 	}}}
 }
@@ -115,21 +120,39 @@ func decode[T any](body []byte, err error) (T, error) {
 
 // do sends one request and reads its whole answer; a refusal is an *Error.
 func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://dipper"+path, bytes.NewReader(body))
+	in, err := c.open(ctx, method, path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	answer, err := io.ReadAll(in)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %s %s: %w", method, path, err)
+	}
+	return answer, nil
+}
+
+// open sends one request and answers the body of what comes back; a refusal is
+// an *Error.
+func (c *Client) open(ctx context.Context, method, path string, in io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://dipper"+path, in)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if a := ActorOf(ctx); a != (Actor{}) {
+		req.Header.Set(actorHeader, string(marshal(a)))
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	if res.StatusCode == http.StatusOK {
+		return res.Body, nil
+	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %s %s: %w", method, path, err)
-	}
-	if res.StatusCode == http.StatusOK {
-		return answer, nil
 	}
 	refused := &Error{}
 	if json.Unmarshal(answer, refused) != nil || refused.Message == "" {

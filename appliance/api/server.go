@@ -15,7 +15,7 @@ import (
 )
 
 // MaxConfigSize is the largest configuration that the socket takes, in bytes.
-const MaxConfigSize = 1 << 20
+const MaxConfigSize = 16 << 20
 
 // maxLogLines is how many lines GET /v1/log answers at most.
 const maxLogLines = 10_000
@@ -93,7 +93,17 @@ func Handler(b Backend) http.Handler {
 		}
 		return struct{}{}, b.End(r.Context(), how)
 	}))
-	return mux
+	// What a backend does not offer has no path.
+	if c, ok := b.(Configurator); ok {
+		routeConfigurator(mux, c)
+	}
+	if o, ok := b.(Operator); ok {
+		routeOperator(mux, o)
+	}
+	if g, ok := b.(Gate); ok {
+		routeGate(mux, g)
+	}
+	return acting(mux)
 }
 
 func status(b Backend) http.HandlerFunc {

@@ -44,11 +44,15 @@ type Status struct {
 	Advice    []string  `json:"advice,omitempty"` // how to go on in maintenance
 	Addresses []string  `json:"addresses,omitempty"`
 	VIPs      []string  `json:"vips,omitempty"`
-	Revision  int       `json:"revision"` // grows with every change of this status
-	Since     time.Time `json:"since"`    // of State
-	Edits     int       `json:"edits"`    // kernel edits since this control plane started
-	PID       int       `json:"pid"`      // of the control plane
-	Uptime    Duration  `json:"uptime"`   // of the machine
+	Revision  int       `json:"revision"`            // grows with every change of this status
+	Since     time.Time `json:"since"`               // of State
+	Unsaved   bool      `json:"unsaved,omitempty"`   // the running configuration is not the saved one
+	Volatile  bool      `json:"volatile,omitempty"`  // there is no state volume: nothing outlives a reboot
+	ConfirmBy time.Time `json:"confirm-by,omitzero"` // of an unconfirmed commit
+	HostKey   string    `json:"host-key,omitempty"`  // fingerprint of the SSH host key
+	Edits     int       `json:"edits"`               // kernel edits since this control plane started
+	PID       int       `json:"pid"`                 // of the control plane
+	Uptime    Duration  `json:"uptime"`              // of the machine
 }
 
 // Duration is a time.Duration that JSON shows as "1.5s".
@@ -67,20 +71,30 @@ type BootStep struct {
 type Service struct {
 	Name        string       `json:"name,omitempty"` // of the configuration; "" for a foreign one
 	Protocol    string       `json:"protocol"`
-	Listen      string       `json:"listen"`
+	Listen      string       `json:"listen"` // "192.168.4.15:80", "fwmark 7"
 	Scheduler   string       `json:"scheduler"`
+	Flags       []string     `json:"flags,omitempty"`       // "fallback", "one-packet"
+	Persistence string       `json:"persistence,omitempty"` // "6m0s /24 sip"
 	RealServers []RealServer `json:"real-servers"`
 	Statistics  Statistics   `json:"statistics"`
 }
 
 // RealServer is one real server of a Service with its statistics.
 type RealServer struct {
-	Address             string     `json:"address"` // with port
-	Forward             string     `json:"forward"`
-	Weight              uint32     `json:"weight"`
-	ActiveConnections   uint32     `json:"active-connections"`
-	InactiveConnections uint32     `json:"inactive-connections"`
-	Statistics          Statistics `json:"statistics"`
+	Address             string `json:"address"` // with port
+	Forward             string `json:"forward"`
+	Weight              uint32 `json:"weight"`
+	Configured          uint32 `json:"configured-weight"`
+	State               string `json:"state"` // "up", "drained", "disabled", "down"
+	Reason              string `json:"reason,omitempty"`
+	UpperThreshold      uint32 `json:"upper-threshold,omitempty"`
+	LowerThreshold      uint32 `json:"lower-threshold,omitempty"`
+	ActiveConnections   uint32 `json:"active-connections"`
+	InactiveConnections uint32 `json:"inactive-connections"`
+
+	PersistentConnections uint32 `json:"persistent-connections,omitempty"`
+
+	Statistics Statistics `json:"statistics"`
 }
 
 // Statistics are the kernel's 64-bit counters.
@@ -90,6 +104,13 @@ type Statistics struct {
 	OutPackets  uint64 `json:"out-packets"`
 	InBytes     uint64 `json:"in-bytes"`
 	OutBytes    uint64 `json:"out-bytes"`
+
+	// The present rates, per second.
+	ConnectionRate uint64 `json:"connection-rate"`
+	InPacketRate   uint64 `json:"in-packet-rate"`
+	OutPacketRate  uint64 `json:"out-packet-rate"`
+	InByteRate     uint64 `json:"in-byte-rate"`
+	OutByteRate    uint64 `json:"out-byte-rate"`
 }
 
 // Applied is what became of a configuration.
@@ -123,6 +144,13 @@ const (
 type Error struct {
 	Message string   `json:"error"`
 	Details []string `json:"details,omitempty"` // for a configuration: one per mistake
+	// Word is the index of the word at fault among those of an Edit, plus
+	// one; 0: none in particular.
+	Word int `json:"word,omitempty"`
+	// Conflict tells that somebody else changed what the request builds on.
+	Conflict bool `json:"conflict,omitempty"`
+	// Exit is the exit status that a command line should end with; 0: 1.
+	Exit int `json:"exit,omitempty"`
 }
 
 // Error makes *Error an error.

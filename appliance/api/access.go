@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Gate is what the shell needs to let people in.
+type Gate interface {
+	// Access answers at once when the rules are newer than generation, and
+	// waits for a change otherwise.
+	Access(ctx context.Context, newerThan int) (Access, error)
+	// HostKey answers the machine's private key for SSH.
+	HostKey(ctx context.Context) (HostKey, error)
+	// Audit records a command or a login in the log and among the events.
+	Audit(ctx context.Context, e AuditEntry) error
+	// SessionEnded tells that an Actor.Session is over; lost when it ended
+	// without its user's will.
+	SessionEnded(ctx context.Context, session string, lost bool) error
+}
+
+// Access says who may log in, where and how.
+type Access struct {
+	Generation int      `json:"generation"`
+	Listen     []string `json:"listen"` // "192.168.4.5:22"
+	Users      []User   `json:"users,omitempty"`
+	// CAs are the public keys, in authorized_keys form, whose certificates
+	// count.
+	CAs []string `json:"cas,omitempty"`
+	// OneTimePassword lets "admin" in on a machine in maintenance; "" not.
+	OneTimePassword string `json:"one-time-password,omitempty"`
+
+	MaxConnections int      `json:"max-connections"`
+	MaxPerAddress  int      `json:"max-per-address"`
+	IdleTimeout    Duration `json:"idle-timeout"`
+}
+
+// Role is what a user may do; each may do all that those before it may.
+type Role string
+
+// The roles.
+const (
+	Viewer  Role = "viewer"
+	Operate Role = "operator"
+	Admin   Role = "admin"
+)
+
+// User is somebody who may log in.
+type User struct {
+	Name         string   `json:"name"`
+	Role         Role     `json:"role"`
+	Keys         []string `json:"keys,omitempty"`          // authorized_keys lines
+	PasswordHash string   `json:"password-hash,omitempty"` // bcrypt or argon2id
+	Principals   []string `json:"principals,omitempty"`    // of certificates; the name if none
+}
+
+// HostKey is the machine's SSH identity.
+type HostKey struct {
+	PEM       []byte `json:"pem"`       // OpenSSH's private key format
+	Ephemeral bool   `json:"ephemeral"` // gone with the next boot
+}
+
+// AuditEntry is one command or login.
+type AuditEntry struct {
+	Kind   string   `json:"kind"` // "command" or "session"
+	Text   string   `json:"text"` // without secrets
+	Result string   `json:"result"`
+	Took   Duration `json:"took,omitempty"`
+}
+
+// Actor is on whose behalf something is asked. The zero Actor is root on the
+// machine itself.
+type Actor struct {
+	User        string `json:"user,omitempty"`
+	Role        Role   `json:"role,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"` // of the key
+	From        string `json:"from,omitempty"`        // address, or "console"
+	Session     string `json:"session,omitempty"`     // unique while the shell runs
+}
+
+// actorHeader carries an Actor as JSON.
+const actorHeader = "Dipper-Actor"
+
+type actorKey struct{}
+
+// WithActor makes everything that is asked with the context asked by a.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+// ActorOf answers on whose behalf ctx is.
+func ActorOf(ctx context.Context) Actor {
+	a, _ := ctx.Value(actorKey{}).(Actor)
+	return a
+}
+
+// parseActor reads an Actor from its header.
+func parseActor(header string) (Actor, error) {
+	var a Actor
+	if header == "" {
+		return a, nil
+	}
+	err := json.Unmarshal([]byte(header), &a)
+	return a, err
+}
