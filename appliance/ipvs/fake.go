@@ -14,9 +14,12 @@ import (
 // refuses what the kernel refuses (ip_vs_ctl.c), and renders as "ipvsadm -Sn".
 // Its zero value is an empty table of a kernel with all schedulers.
 type Fake struct {
-	mu    sync.Mutex
-	table Table
-	edits []Op
+	mu          sync.Mutex
+	table       Table
+	edits       []Op
+	timeouts    Timeouts // zero: defaultTimeouts
+	daemons     []Daemon
+	connections []Connection
 }
 
 // Observe returns a copy of the table.
@@ -103,6 +106,9 @@ func (f *Fake) apply(op Op) error {
 		f.table.Services = slices.Delete(f.table.Services, i, i+1)
 		return nil
 	}
+	if op.Kind != DeleteRealServer && len(f.daemons) > 0 && op.RealServer.otherFamily(op.Service.Key) {
+		return unix.EINVAL
+	}
 	return applyRealServer(&f.table.Services[i], op)
 }
 
@@ -145,7 +151,7 @@ func checkService(s Service) error {
 
 func checkRealServer(s Service, r RealServer) error {
 	switch {
-	case r.Address.Is4() != s.Address.Is4() && r.Forward != TUN:
+	case r.otherFamily(s.Key) && r.Forward != TUN:
 		return unix.EINVAL
 	case r.Weight > math.MaxInt32, r.LowerThreshold > r.UpperThreshold:
 		return unix.ERANGE

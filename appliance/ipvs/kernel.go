@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -31,7 +32,8 @@ var _ connection = (*genetlink.Conn)(nil)
 // reads wait for writes, because a dump is not a snapshot while somebody edits
 // the table.
 type Kernel struct {
-	dial func() (connection, uint16, error) // with the number of the family IPVS
+	dial      func() (connection, uint16, error) // with the number of the family IPVS
+	openTable func(name string) (io.ReadCloser, error)
 
 	table sync.Mutex // held over a whole Observe, Statistics or Apply
 
@@ -47,7 +49,10 @@ func Open() (*Kernel, error) {
 // open connects by a socket of the given configuration, which may name a
 // network namespace: every one has an IPVS table of its own.
 func open(config *netlink.Config) (*Kernel, error) {
-	k := &Kernel{dial: func() (connection, uint16, error) { return dial(config) }}
+	k := &Kernel{
+		dial:      func() (connection, uint16, error) { return dial(config) },
+		openTable: openTable,
+	}
 	if err := k.connect(); err != nil {
 		return nil, err
 	}

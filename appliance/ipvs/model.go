@@ -125,6 +125,12 @@ type RealServer struct {
 // Target returns what identifies r within its service.
 func (r RealServer) Target() Target { return Target{r.Address, r.Port} }
 
+// otherFamily tells whether r's address is not of the service's family, which
+// takes a tunnel.
+func (r RealServer) otherFamily(service Key) bool {
+	return r.Address.Is4() != service.Address.Is4()
+}
+
 // Canonical returns t in canonical order, sharing nothing with t: services by
 // family, protocol, address and port, those with a firewall mark last, and
 // real servers by address and port. Real servers are inserted in this order,

@@ -85,7 +85,7 @@ func (s Service) options() string {
 	if s.Flags&OnePacket != 0 {
 		words = append(words, "-o")
 	}
-	if names := s.schedulerFlags(); len(names) > 0 {
+	if names := s.SchedulerFlags(); len(names) > 0 {
 		words = append(words, "-b", strings.Join(names, ","))
 	}
 	return strings.Join(words, " ")
@@ -106,18 +106,39 @@ func (s Service) mask() string {
 	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
 }
 
-func (s Service) schedulerFlags() []string {
-	names := [3]string{"flag-1", "flag-2", "flag-3"}
-	if s.Scheduler == "sh" || s.Scheduler == "mh" {
-		names[0], names[1] = s.Scheduler+"-fallback", s.Scheduler+"-port"
-	}
-	var set []string
-	for i, flag := range [3]Flags{SchedulerFlag1, SchedulerFlag2, SchedulerFlag3} {
-		if s.Flags&flag != 0 {
-			set = append(set, names[i])
+// schedulerFlags are the flags that a scheduler decides the meaning of, by
+// ipvsadm's names for all schedulers; those of sh and mh have a second name.
+var schedulerFlags = [...]struct {
+	flag   Flags
+	name   string
+	suffix string
+}{{SchedulerFlag1, "flag-1", "-fallback"}, {SchedulerFlag2, "flag-2", "-port"}, {SchedulerFlag3, "flag-3", ""}}
+
+// SchedulerFlags returns the names of s's scheduler flags: "sh-port", or
+// "flag-2" where the scheduler has no name for it.
+func (s Service) SchedulerFlags() []string {
+	var names []string
+	for _, known := range schedulerFlags {
+		switch {
+		case s.Flags&known.flag == 0:
+		case known.suffix != "" && (s.Scheduler == "sh" || s.Scheduler == "mh"):
+			names = append(names, s.Scheduler+known.suffix)
+		default:
+			names = append(names, known.name)
 		}
 	}
-	return set
+	return names
+}
+
+// SchedulerFlagByName returns the flag of a name, whatever the scheduler:
+// "flag-1", "sh-port", "mh-fallback"; and 0 for an unknown.
+func SchedulerFlagByName(name string) Flags {
+	for _, known := range schedulerFlags {
+		if name == known.name || known.suffix != "" && (name == "sh"+known.suffix || name == "mh"+known.suffix) {
+			return known.flag
+		}
+	}
+	return 0
 }
 
 func (r RealServer) options() string {
