@@ -102,7 +102,7 @@ func (c *Cluster) prepareFiles(ctx context.Context) (err error) {
 	if c.slot, err = takeSlot(ctx); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(c.description.Nodes, func(n *Node) bool { return n.Peer }) {
+	if slices.ContainsFunc(c.description.Nodes, func(n *Node) bool { return n.Peer || n.Reference }) {
 		if c.initramfs, err = peer.Initramfs(ctx); err != nil {
 			return err
 		}
@@ -259,9 +259,12 @@ func (c *Cluster) machineConfig(index int, m *Member) (machine.Config, error) {
 	for i, port := range m.ports {
 		config.NICs = append(config.NICs, machine.NIC{MAC: MAC(index, i), Socket: filepath.Join(c.run, port.Name())})
 	}
-	if m.node.Peer {
+	switch {
+	case m.node.Peer:
 		config.Initrds, config.Memory, config.Ports = []string{c.initramfs}, peerMemory, []string{call.Port}
-	} else {
+	case m.node.Reference: // what both have, such as /init, is the appliance's: it is unpacked last
+		config.Initrds, config.Memory, config.Ports = []string{c.initramfs, c.options.Build.Initramfs}, applianceMemory+peerMemory, []string{api.ControlPort}
+	default:
 		config.Initrds, config.Memory, config.Ports = []string{c.options.Build.Initramfs}, applianceMemory, []string{api.ControlPort}
 	}
 	if err := c.handOver(m.node, &config); err != nil {

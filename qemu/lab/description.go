@@ -41,6 +41,10 @@ type Node struct {
 	Config []byte
 	// Ready are the states in which an appliance is up; Serving if empty.
 	Ready []api.State
+	// Reference puts the peers' programs of Debian beside the appliance's own,
+	// so that they act on the same kernel: its ipvsadm is what ours is held to.
+	// They are run through the control socket, as "sh" with a script.
+	Reference bool
 
 	// A peer: the shell script that makes it what it is, run once it is up.
 	Peer   bool
