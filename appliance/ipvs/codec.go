@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/netip"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,84 +89,110 @@ const (
 	tunnelRemoteChecksum = 1 << 1
 )
 
-// request returns the command of an operation and its attributes, in bytes.
-func (o Op) request() (command uint8, data []byte, err error) {
-	encoder := netlink.NewAttributeEncoder()
+// command is the kernel's number for what an operation of this kind does.
+func (k Kind) command() uint8 {
+	switch k {
+	case AddService:
+		return cmdNewService
+	case EditService:
+		return cmdSetService
+	case DeleteService:
+		return cmdDelService
+	case AddRealServer:
+		return cmdNewDest
+	case EditRealServer:
+		return cmdSetDest
+	case DeleteRealServer:
+		return cmdDelDest
+	}
+	panic(fmt.Sprintf("BUG: ipvs: operation of kind %d", k))
+}
+
+// append appends the attributes of an operation's message to b. An error
+// leaves b as it was.
+func (o *Op) append(b []byte) ([]byte, error) {
+	if err := o.check(); err != nil {
+		return b, err
+	}
 	switch o.Kind {
 	case AddService, EditService:
-		command = cmdNewService
-		if o.Kind == EditService {
-			command = cmdSetService
-		}
-		encoder.Nested(attrService, o.Service.encode)
+		return o.Service.append(b), nil
 	case DeleteService:
-		command = cmdDelService
-		encoder.Nested(attrService, o.Service.Key.encode)
-	case AddRealServer, EditRealServer:
-		command = cmdNewDest
-		if o.Kind == EditRealServer {
-			command = cmdSetDest
-		}
-		encoder.Nested(attrService, o.Service.Key.encode)
-		encoder.Nested(attrDest, o.RealServer.encode)
+		return o.Service.Key.append(b), nil
 	case DeleteRealServer:
-		command = cmdDelDest
-		encoder.Nested(attrService, o.Service.Key.encode)
-		encoder.Nested(attrDest, o.RealServer.Target().encode)
+		return o.RealServer.Target().append(o.Service.Key.append(b)), nil
 	default:
-		panic(fmt.Sprintf("BUG: ipvs: operation of kind %d", o.Kind))
+		return o.RealServer.append(o.Service.Key.append(b)), nil
 	}
-	data, err = encoder.Encode()
-	return command, data, err
 }
 
-// encodeKey returns the attributes of a request about one service.
-func encodeKey(k Key) ([]byte, error) {
-	encoder := netlink.NewAttributeEncoder()
-	encoder.Nested(attrService, k.encode)
-	return encoder.Encode()
-}
-
-func (k Key) encode(e *netlink.AttributeEncoder) error {
-	family, err := familyOf(k.Address)
-	if err != nil {
-		return fmt.Errorf("virtual service: %w", err)
+// check looks for addresses that the wire cannot hold.
+func (o *Op) check() error {
+	if familyOf(o.Service.Address) == 0 {
+		return fmt.Errorf("virtual service: %q %w", o.Service.Address, errAddress)
 	}
-	e.Uint16(svcFamily, family)
-	if k.FWMark != 0 {
-		e.Uint32(svcFWMark, k.FWMark)
-		return nil
+	switch o.Kind {
+	case AddRealServer, EditRealServer, DeleteRealServer:
+		if familyOf(o.RealServer.Address) == 0 {
+			return fmt.Errorf("real server: %q %w", o.RealServer.Address, errAddress)
+		}
 	}
-	e.Uint16(svcProtocol, uint16(k.Protocol))
-	e.Bytes(svcAddress, k.Address.AsSlice())
-	e.Bytes(svcPort, binary.BigEndian.AppendUint16(nil, k.Port))
 	return nil
 }
 
-// encode writes everything the kernel wants of a service that is added or
-// edited. It wants a netmask of those that are not persistent too, and
+var errAddress = errors.New("is no address of a single family without a zone")
+
+// request returns the attributes of a request about one service.
+func (k Key) request() ([]byte, error) {
+	if familyOf(k.Address) == 0 {
+		return nil, fmt.Errorf("%q %w", k.Address, errAddress)
+	}
+	return k.append(nil), nil
+}
+
+// append appends what identifies a service to the kernel.
+func (k Key) append(b []byte) []byte {
+	start := len(b)
+	b = k.appendFields(beginNested(b, attrService))
+	endNested(b, start)
+	return b
+}
+
+func (k Key) appendFields(b []byte) []byte {
+	b = appendUint16(b, svcFamily, familyOf(k.Address))
+	if k.FWMark != 0 {
+		return appendUint32(b, svcFWMark, k.FWMark)
+	}
+	b = appendUint16(b, svcProtocol, uint16(k.Protocol))
+	b = appendAddress(b, svcAddress, k.Address)
+	return appendPort(b, svcPort, k.Port)
+}
+
+// append appends everything that the kernel wants of a service that is added
+// or edited. It wants a netmask of those that are not persistent too, and
 // refuses an IPv6 service with prefix length 0.
-func (s Service) encode(e *netlink.AttributeEncoder) error {
-	if err := s.Key.encode(e); err != nil {
-		return err
-	}
-	e.String(svcScheduler, s.Scheduler)
+func (s *Service) append(b []byte) []byte {
+	start := len(b)
+	b = s.Key.appendFields(beginNested(b, attrService))
+	b = appendString(b, svcScheduler, s.Scheduler)
 	if s.Engine != "" {
-		e.String(svcEngine, s.Engine)
+		b = appendString(b, svcEngine, s.Engine)
 	}
-	flags := binary.NativeEndian.AppendUint32(nil, uint32(s.Flags&^flagHashed))
-	e.Bytes(svcFlags, binary.NativeEndian.AppendUint32(flags, math.MaxUint32)) // the mask: all of them
-	e.Uint32(svcTimeout, s.Timeout)
+	b = appendHeader(b, svcFlags, 8)
+	b = binary.NativeEndian.AppendUint32(b, uint32(s.Flags&^flagHashed))
+	b = binary.NativeEndian.AppendUint32(b, math.MaxUint32) // the mask: all of them
+	b = appendUint32(b, svcTimeout, s.Timeout)
 	netmask := s.Netmask
 	if s.Flags&Persistent == 0 {
 		netmask = wholeAddress(s.Address)
 	}
 	if s.Address.Is6() {
-		e.Uint32(svcNetmask, netmask)
+		b = appendUint32(b, svcNetmask, netmask)
 	} else {
-		e.Bytes(svcNetmask, binary.BigEndian.AppendUint32(nil, netmask))
+		b = binary.BigEndian.AppendUint32(appendHeader(b, svcNetmask, 4), netmask)
 	}
-	return nil
+	endNested(b, start)
+	return b
 }
 
 // wholeAddress is the Netmask by which all of a client's address counts.
@@ -178,31 +203,33 @@ func wholeAddress(service netip.Addr) uint32 {
 	return math.MaxUint32
 }
 
-func (t Target) encode(e *netlink.AttributeEncoder) error {
-	family, err := familyOf(t.Address)
-	if err != nil {
-		return fmt.Errorf("real server: %w", err)
-	}
-	e.Bytes(destAddress, t.Address.AsSlice())
-	e.Bytes(destPort, binary.BigEndian.AppendUint16(nil, t.Port))
-	// Without its family the kernel takes the service's, and cuts an address
-	// of the other family to size.
-	e.Uint16(destFamily, family)
-	return nil
+// append appends what identifies a real server within its service.
+func (t Target) append(b []byte) []byte {
+	start := len(b)
+	b = t.appendFields(beginNested(b, attrDest))
+	endNested(b, start)
+	return b
 }
 
-// encode writes all of a real server. An edit replaces all of it in the
+func (t Target) appendFields(b []byte) []byte {
+	b = appendAddress(b, destAddress, t.Address)
+	b = appendPort(b, destPort, t.Port)
+	// Without its family the kernel takes the service's, and cuts an address
+	// of the other family to size.
+	return appendUint16(b, destFamily, familyOf(t.Address))
+}
+
+// append appends all of a real server. An edit replaces all of it in the
 // kernel: what a message leaves out falls back to plain IPIP.
-func (r RealServer) encode(e *netlink.AttributeEncoder) error {
-	if err := r.Target().encode(e); err != nil {
-		return err
-	}
-	e.Uint32(destForward, uint32(r.Forward)&forwardMask)
-	e.Uint32(destWeight, r.Weight)
-	e.Uint32(destUpperThreshold, r.UpperThreshold)
-	e.Uint32(destLowerThreshold, r.LowerThreshold)
-	e.Uint8(destTunnelType, uint8(r.Tunnel.Type))
-	e.Bytes(destTunnelPort, binary.BigEndian.AppendUint16(nil, r.Tunnel.Port))
+func (r *RealServer) append(b []byte) []byte {
+	start := len(b)
+	b = r.Target().appendFields(beginNested(b, attrDest))
+	b = appendUint32(b, destForward, uint32(r.Forward)&forwardMask)
+	b = appendUint32(b, destWeight, r.Weight)
+	b = appendUint32(b, destUpperThreshold, r.UpperThreshold)
+	b = appendUint32(b, destLowerThreshold, r.LowerThreshold)
+	b = appendUint8(b, destTunnelType, uint8(r.Tunnel.Type))
+	b = appendPort(b, destTunnelPort, r.Tunnel.Port)
 	var flags uint16
 	if r.Tunnel.Checksum {
 		flags |= tunnelChecksum
@@ -210,88 +237,71 @@ func (r RealServer) encode(e *netlink.AttributeEncoder) error {
 	if r.Tunnel.RemoteChecksum {
 		flags |= tunnelRemoteChecksum
 	}
-	e.Uint16(destTunnelFlags, flags)
-	return nil
+	b = appendUint16(b, destTunnelFlags, flags)
+	endNested(b, start)
+	return b
+}
+
+func appendAddress(b []byte, attribute uint16, a netip.Addr) []byte {
+	if a.Is4() {
+		bytes := a.As4()
+		return append(appendHeader(b, attribute, len(bytes)), bytes[:]...)
+	}
+	bytes := a.As16()
+	return append(appendHeader(b, attribute, len(bytes)), bytes[:]...)
 }
 
 // decodeService reads the answer to cmdGetService: a service without its real
 // servers.
-func decodeService(data []byte) (ServiceStatistics, error) {
-	var s ServiceStatistics
-	err := decodeNested(data, attrService, func(d *netlink.AttributeDecoder) error {
-		return s.decode(d)
-	})
-	if err != nil {
-		return ServiceStatistics{}, fmt.Errorf("ipvs: read virtual service: %w", err)
-	}
-	return s, nil
-}
-
-// decodeRealServer reads the answer to cmdGetDest.
-func decodeRealServer(data []byte) (RealServerStatistics, error) {
-	var r RealServerStatistics
-	err := decodeNested(data, attrDest, func(d *netlink.AttributeDecoder) error {
-		return r.decode(d)
-	})
-	if err != nil {
-		return RealServerStatistics{}, fmt.Errorf("ipvs: read real server: %w", err)
-	}
-	return r, nil
-}
-
-// decodeNested runs decode on the one attribute of the given type that an
-// answer holds.
-func decodeNested(data []byte, attribute uint16, decode func(*netlink.AttributeDecoder) error) error {
-	d, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return err
-	}
+func (s *ServiceStatistics) decode(data []byte) error {
 	found := false
-	for d.Next() {
-		if d.Type() == attribute {
-			found = true
-			d.Nested(decode)
+	err := eachAttribute(data, func(attribute uint16, value []byte) error {
+		if attribute != attrService {
+			return nil
 		}
+		found = true
+		return s.decodeFields(value)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("attribute %d is missing", attrService)
 	}
-	if err := d.Err(); err != nil {
-		return err
-	}
-	if !found {
-		return fmt.Errorf("attribute %d is missing", attribute)
+	if err != nil {
+		return fmt.Errorf("read virtual service: %w", err)
 	}
 	return nil
 }
 
-func (s *ServiceStatistics) decode(d *netlink.AttributeDecoder) error {
+func (s *ServiceStatistics) decodeFields(data []byte) error {
 	var family uint16
 	var address, netmask []byte
-	for d.Next() {
-		switch d.Type() {
+	err := eachAttribute(data, func(attribute uint16, value []byte) error {
+		switch attribute {
 		case svcFamily:
-			family = d.Uint16()
+			return readUint16(value, &family)
 		case svcProtocol:
-			s.Protocol = Protocol(d.Uint16())
+			return readProtocol(value, &s.Protocol)
 		case svcAddress:
-			address = d.Bytes()
+			address = value
 		case svcPort:
-			d.Do(decodePort(&s.Port))
+			return readPort(value, &s.Port)
 		case svcFWMark:
-			s.FWMark = d.Uint32()
+			return readUint32(value, &s.FWMark)
 		case svcScheduler:
-			s.Scheduler = d.String()
+			s.Scheduler = schedulerName(value)
 		case svcFlags:
-			d.Do(decodeFlags(&s.Flags))
+			return readFlags(value, &s.Flags)
 		case svcTimeout:
-			s.Timeout = d.Uint32()
+			return readUint32(value, &s.Timeout)
 		case svcNetmask:
-			netmask = d.Bytes()
+			netmask = value
 		case svcEngine:
-			s.Engine = d.String()
+			s.Engine = text(value)
 		case svcStats64:
-			d.Nested(s.Counters.decode)
+			return s.Counters.decode(value)
 		}
-	}
-	if err := d.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return s.complete(family, address, netmask)
@@ -311,7 +321,7 @@ func (s *ServiceStatistics) complete(family uint16, address, netmask []byte) (er
 		return nil
 	}
 	if len(netmask) != 4 {
-		return fmt.Errorf("netmask of %d bytes, expected 4", len(netmask))
+		return fmt.Errorf("netmask: %w", errLength(netmask, 4))
 	}
 	if s.Address.Is6() {
 		s.Netmask = binary.NativeEndian.Uint32(netmask)
@@ -321,101 +331,150 @@ func (s *ServiceStatistics) complete(family uint16, address, netmask []byte) (er
 	return nil
 }
 
-func (r *RealServerStatistics) decode(d *netlink.AttributeDecoder) error {
+// decode reads the answer to cmdGetDest.
+func (r *RealServerStatistics) decode(data []byte) error {
+	found := false
+	err := eachAttribute(data, func(attribute uint16, value []byte) error {
+		if attribute != attrDest {
+			return nil
+		}
+		found = true
+		return r.decodeFields(value)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("attribute %d is missing", attrDest)
+	}
+	if err != nil {
+		return fmt.Errorf("read real server: %w", err)
+	}
+	return nil
+}
+
+func (r *RealServerStatistics) decodeFields(data []byte) error {
 	var family uint16
 	var address []byte
-	for d.Next() {
-		switch d.Type() {
+	err := eachAttribute(data, func(attribute uint16, value []byte) error {
+		switch attribute {
 		case destFamily:
-			family = d.Uint16()
+			return readUint16(value, &family)
 		case destAddress:
-			address = d.Bytes()
+			address = value
 		case destPort:
-			d.Do(decodePort(&r.Port))
+			return readPort(value, &r.Port)
 		case destForward:
-			r.Forward = Forward(d.Uint32() & forwardMask)
+			err := readUint32(value, (*uint32)(&r.Forward))
+			r.Forward &= forwardMask
+			return err
 		case destWeight:
-			r.Weight = d.Uint32()
+			return readUint32(value, &r.Weight)
 		case destUpperThreshold:
-			r.UpperThreshold = d.Uint32()
+			return readUint32(value, &r.UpperThreshold)
 		case destLowerThreshold:
-			r.LowerThreshold = d.Uint32()
+			return readUint32(value, &r.LowerThreshold)
 		case destActive:
-			r.ActiveConnections = d.Uint32()
+			return readUint32(value, &r.ActiveConnections)
 		case destInactive:
-			r.InactiveConnections = d.Uint32()
+			return readUint32(value, &r.InactiveConnections)
 		case destPersistent:
-			r.PersistentConnections = d.Uint32()
+			return readUint32(value, &r.PersistentConnections)
 		case destStats64:
-			d.Nested(r.Counters.decode)
+			return r.Counters.decode(value)
 		case destTunnelType:
-			r.Tunnel.Type = TunnelType(d.Uint8())
+			return readUint8(value, (*uint8)(&r.Tunnel.Type))
 		case destTunnelPort:
-			d.Do(decodePort(&r.Tunnel.Port))
+			return readPort(value, &r.Tunnel.Port)
 		case destTunnelFlags:
-			flags := d.Uint16()
-			r.Tunnel.Checksum = flags&tunnelChecksum != 0
-			r.Tunnel.RemoteChecksum = flags&tunnelRemoteChecksum != 0
+			return r.Tunnel.decodeFlags(value)
 		}
-	}
-	if err := d.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	var err error
 	r.Address, err = addressOf(family, address)
 	return err
 }
 
-func (c *Counters) decode(d *netlink.AttributeDecoder) error {
-	fields := map[uint16]*uint64{
-		statsConnections:    &c.Connections,
-		statsInPackets:      &c.InPackets,
-		statsOutPackets:     &c.OutPackets,
-		statsInBytes:        &c.InBytes,
-		statsOutBytes:       &c.OutBytes,
-		statsConnectionRate: &c.ConnectionRate,
-		statsInPacketRate:   &c.InPacketRate,
-		statsOutPacketRate:  &c.OutPacketRate,
-		statsInByteRate:     &c.InByteRate,
-		statsOutByteRate:    &c.OutByteRate,
-	}
-	for d.Next() {
-		if field, ok := fields[d.Type()]; ok {
-			*field = d.Uint64()
-		}
-	}
-	return nil // the caller reads d.Err
+func (t *Tunnel) decodeFlags(value []byte) error {
+	var flags uint16
+	err := readUint16(value, &flags)
+	t.Checksum = flags&tunnelChecksum != 0
+	t.RemoteChecksum = flags&tunnelRemoteChecksum != 0
+	return err
 }
 
-func decodePort(port *uint16) func([]byte) error {
-	return func(b []byte) error {
-		if len(b) != 2 {
-			return fmt.Errorf("port of %d bytes, expected 2", len(b))
+func (c *Counters) decode(data []byte) error {
+	return eachAttribute(data, func(attribute uint16, value []byte) error {
+		if field := c.field(attribute); field != nil {
+			return readUint64(value, field)
 		}
-		*port = binary.BigEndian.Uint16(b)
 		return nil
-	}
+	})
 }
 
-// decodeFlags reads struct ip_vs_flags: the flags, then a mask that says all.
-func decodeFlags(flags *Flags) func([]byte) error {
-	return func(b []byte) error {
-		if len(b) != 8 {
-			return fmt.Errorf("flags of %d bytes, expected 8", len(b))
+// field returns where the value of an attribute belongs, nil for padding.
+func (c *Counters) field(attribute uint16) *uint64 {
+	switch attribute {
+	case statsConnections:
+		return &c.Connections
+	case statsInPackets:
+		return &c.InPackets
+	case statsOutPackets:
+		return &c.OutPackets
+	case statsInBytes:
+		return &c.InBytes
+	case statsOutBytes:
+		return &c.OutBytes
+	case statsConnectionRate:
+		return &c.ConnectionRate
+	case statsInPacketRate:
+		return &c.InPacketRate
+	case statsOutPacketRate:
+		return &c.OutPacketRate
+	case statsInByteRate:
+		return &c.InByteRate
+	case statsOutByteRate:
+		return &c.OutByteRate
+	}
+	return nil
+}
+
+// readProtocol reads a protocol number, which the kernel keeps in 16 bits.
+func readProtocol(value []byte, into *Protocol) error {
+	var n uint16
+	err := readUint16(value, &n)
+	*into = Protocol(n)
+	return err
+}
+
+// readFlags reads struct ip_vs_flags: the flags, then a mask that says all.
+func readFlags(value []byte, into *Flags) error {
+	if len(value) != 8 {
+		return errLength(value, 8)
+	}
+	*into = Flags(binary.NativeEndian.Uint32(value)) &^ flagHashed
+	return nil
+}
+
+// schedulerName returns the name without a new string for a known one.
+func schedulerName(value []byte) string {
+	for _, known := range schedulers {
+		if len(value) == len(known)+1 && string(value[:len(known)]) == known {
+			return known
 		}
-		*flags = Flags(binary.NativeEndian.Uint32(b)) &^ flagHashed
-		return nil
 	}
+	return text(value)
 }
 
-func familyOf(a netip.Addr) (uint16, error) {
+// familyOf returns 0 for what the wire cannot hold.
+func familyOf(a netip.Addr) uint16 {
 	switch {
 	case a.Is4():
-		return unix.AF_INET, nil
+		return unix.AF_INET
 	case a.Is6() && !a.Is4In6() && a.Zone() == "":
-		return unix.AF_INET6, nil
+		return unix.AF_INET6
 	}
-	return 0, fmt.Errorf("%q is no address of a single family without a zone", a)
+	return 0
 }
 
 // addressOf reads union nf_inet_addr: 16 bytes, of which IPv4 uses the first 4.

@@ -44,7 +44,7 @@ func entries() Table {
 func TestCodecRoundTrip(t *testing.T) {
 	for _, op := range Plan(Table{}, entries()) {
 		t.Run(op.String(), func(t *testing.T) {
-			_, data, err := op.request()
+			data, err := op.append(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,12 +52,12 @@ func TestCodecRoundTrip(t *testing.T) {
 			if op.Kind == AddService {
 				want = op.Service
 				var s ServiceStatistics
-				s, err = decodeService(data)
+				err = s.decode(data)
 				got = s.Service
 			} else {
 				want = op.RealServer
 				var r RealServerStatistics
-				r, err = decodeRealServer(data)
+				err = r.decode(data)
 				got = r.RealServer
 			}
 			if err != nil {
@@ -166,11 +166,11 @@ func TestRequestBytes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			command, data, err := tt.op.request()
+			data, err := tt.op.append(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if command != tt.command {
+			if command := tt.op.Kind.command(); command != tt.command {
 				t.Errorf("command: got %d, want %d", command, tt.command)
 			}
 			if diff := cmp.Diff([]byte(tt.want), data); diff != "" {
@@ -188,8 +188,9 @@ func TestRequestRefusesAddress(t *testing.T) {
 	} {
 		s := web("rr")
 		s.Address = address
-		if _, _, err := (Op{Kind: AddService, Service: s}).request(); err == nil {
-			t.Errorf("%v: got no error", address)
+		op := Op{Kind: AddService, Service: s}
+		if b, err := op.append([]byte("before")); err == nil || string(b) != "before" {
+			t.Errorf("%v: got %q, %v, want an error and nothing appended", address, b, err)
 		}
 	}
 }
@@ -207,7 +208,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if s, err := decodeService([]byte(tt.data)); err == nil {
+			var s ServiceStatistics
+			if err := s.decode([]byte(tt.data)); err == nil {
 				t.Errorf("got %+v, want an error", s)
 			}
 		})
@@ -218,7 +220,7 @@ func TestDecodeRefuses(t *testing.T) {
 // to their own encoder in what they accept.
 func FuzzDecode(f *testing.F) {
 	for _, op := range Plan(Table{}, entries()) {
-		_, data, err := op.request()
+		data, err := op.append(nil)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -228,10 +230,12 @@ func FuzzDecode(f *testing.F) {
 		f.Add(a.data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if s, err := decodeService(data); err == nil {
+		var s ServiceStatistics
+		if err := s.decode(data); err == nil {
 			roundTrip(t, Op{Kind: AddService, Service: s.Service})
 		}
-		if r, err := decodeRealServer(data); err == nil {
+		var r RealServerStatistics
+		if err := r.decode(data); err == nil {
 			roundTrip(t, Op{Kind: AddRealServer, Service: web("rr"), RealServer: r.RealServer})
 		}
 	})
@@ -240,17 +244,19 @@ func FuzzDecode(f *testing.F) {
 func roundTrip(t *testing.T, op Op) {
 	t.Helper()
 	_ = op.String()
-	_, data, err := op.request()
+	data, err := op.append(nil)
 	if err != nil {
 		return // an address that only a forged answer has
 	}
 	if op.Kind == AddService {
-		if s, err := decodeService(data); err != nil || !s.sameProperties(op.Service) {
+		var s ServiceStatistics
+		if err := s.decode(data); err != nil || !s.sameProperties(op.Service) {
 			t.Errorf("read back %+v, %v; want %+v", s, err, op.Service)
 		}
 		return
 	}
-	if r, err := decodeRealServer(data); err != nil || r.RealServer != op.RealServer {
+	var r RealServerStatistics
+	if err := r.decode(data); err != nil || r.RealServer != op.RealServer {
 		t.Errorf("read back %+v, %v; want %+v", r, err, op.RealServer)
 	}
 }
@@ -261,18 +267,18 @@ func roundTrip(t *testing.T, op Op) {
 //go:embed testdata/answers-linux-6.12.txt
 var kernelAnswers string
 
-type answer struct {
+type kernelAnswer struct {
 	want string
 	data []byte
 }
 
-func answers(t testing.TB) []answer {
+func answers(t testing.TB) []kernelAnswer {
 	t.Helper()
-	var all []answer
+	var all []kernelAnswer
 	for line := range strings.Lines(kernelAnswers) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "-") {
-			all = append(all, answer{want: line})
+			all = append(all, kernelAnswer{want: line})
 			continue
 		}
 		data, err := hex.DecodeString(line)
@@ -289,14 +295,14 @@ func TestDecodeKernelAnswers(t *testing.T) {
 		t.Run(a.want, func(t *testing.T) {
 			var got string
 			if strings.HasPrefix(a.want, "-A") {
-				s, err := decodeService(a.data)
-				if err != nil {
+				var s ServiceStatistics
+				if err := s.decode(a.data); err != nil {
 					t.Fatal(err)
 				}
 				got = "-A " + s.Service.options()
 			} else {
-				r, err := decodeRealServer(a.data)
-				if err != nil {
+				var r RealServerStatistics
+				if err := r.decode(a.data); err != nil {
 					t.Fatal(err)
 				}
 				got = r.RealServer.options()
@@ -328,8 +334,8 @@ func TestDecodeCounters(t *testing.T) {
 		"\x0c\x00\x05\x00\x00\x00\x00\x00\x05\x00\x00\x00" + // OUTBYTES: 5<<32
 		"\x0c\x00\x06\x00\x06\x00\x00\x00\x00\x00\x00\x00" + // CPS: 6
 		"\x0c\x00\x0a\x00\x07\x00\x00\x00\x00\x00\x00\x00" // OUTBPS: 7
-	got, err := decodeRealServer([]byte(data))
-	if err != nil {
+	var got RealServerStatistics
+	if err := got.decode([]byte(data)); err != nil {
 		t.Fatal(err)
 	}
 	want := RealServerStatistics{

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Commands beside the table's (uapi/linux/ip_vs.h, IPVS_CMD_*).
@@ -153,7 +153,7 @@ func (k *Kernel) Zero(ctx context.Context, service *Key) error {
 	if service != nil {
 		of = "the counters of " + service.String()
 		var err error
-		if data, err = encodeKey(*service); err != nil {
+		if data, err = service.request(); err != nil {
 			return fmt.Errorf("ipvs: zero %s: %w", of, err)
 		}
 	}
@@ -166,19 +166,16 @@ func (k *Kernel) Zero(ctx context.Context, service *Key) error {
 // Daemons reads the connection synchronisation daemons that run, the master
 // first.
 func (k *Kernel) Daemons(ctx context.Context) ([]Daemon, error) {
-	k.table.Lock()
-	defer k.table.Unlock()
-	answers, err := k.exchange(ctx, cmdGetDaemon, netlink.Dump, nil)
+	var daemons []Daemon
+	err := k.converse(ctx, func(c *conversation) error {
+		return c.ask(ctx, cmdGetDaemon, unix.NLM_F_DUMP, nil, func(attributes []byte) error {
+			d, err := decodeDaemon(attributes)
+			daemons = append(daemons, d)
+			return err
+		})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ipvs: list synchronisation daemons: %w", err)
-	}
-	var daemons []Daemon
-	for _, answer := range answers {
-		d, err := decodeDaemon(answer.Data)
-		if err != nil {
-			return nil, fmt.Errorf("ipvs: list synchronisation daemons: %w", err)
-		}
-		daemons = append(daemons, d)
 	}
 	return daemons, nil
 }
@@ -210,24 +207,18 @@ func (k *Kernel) StopDaemon(ctx context.Context, state DaemonState) error {
 
 // tell sends a command that is answered with nothing but its acknowledgement.
 func (k *Kernel) tell(ctx context.Context, command uint8, data []byte) error {
-	k.table.Lock()
-	defer k.table.Unlock()
-	_, err := k.exchange(ctx, command, netlink.Acknowledge, data)
-	return err
+	return k.converse(ctx, func(c *conversation) error {
+		return c.ask(ctx, command, 0, data, func([]byte) error { return nil })
+	})
 }
 
 // ask sends a command that is answered with one message, and reads that.
 func (k *Kernel) ask(ctx context.Context, command uint8, read func(attribute uint16, value []byte) error) error {
-	k.table.Lock()
-	defer k.table.Unlock()
-	answers, err := k.exchange(ctx, command, 0, nil)
-	if err != nil {
-		return err
-	}
-	if len(answers) != 1 {
-		return fmt.Errorf("%d answers, expected 1", len(answers))
-	}
-	return eachAttribute(answers[0].Data, read)
+	return k.converse(ctx, func(c *conversation) error {
+		return c.ask(ctx, command, 0, nil, func(attributes []byte) error {
+			return eachAttribute(attributes, read)
+		})
+	})
 }
 
 func (d Daemon) encode(b []byte) ([]byte, error) {

@@ -4,18 +4,19 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // ErrNoIPVS tells that the running kernel has no IPVS, or not yet.
 var ErrNoIPVS = errors.New("this kernel has no IPVS")
 
-// OpError is an operation that the kernel refused. Err is the errno, or what
-// else went wrong; the text gives the reason in words.
+// OpError is an operation that failed, and its place among those that were to
+// be applied. Err is the errno that the kernel refused it with, or what else
+// went wrong; the text gives the reason in words.
 type OpError struct {
-	Op  Op
-	Err error
+	Op    Op
+	Index int
+	Err   error
 }
 
 // Error returns the operation as a command and the reason, for example
@@ -32,6 +33,8 @@ func (e *OpError) Unwrap() error { return e.Err }
 func (e *OpError) Reason() string {
 	var reason string
 	switch {
+	case errors.Is(e.Err, ErrNotTried):
+		return e.Err.Error()
 	case errors.Is(e.Err, unix.ESRCH):
 		reason = "no such virtual service"
 	case errors.Is(e.Err, unix.EEXIST):
@@ -90,11 +93,44 @@ func (e *OpError) invalid() string {
 	}
 }
 
+// Raced tells that the kernel's table was not as the plan took it to be: what
+// was to be added is there (EEXIST), what was to be edited or deleted is not
+// (ESRCH, ENOENT). Somebody else edits the table, or an earlier run was
+// interrupted. Nothing is wrong with the operation: the next plan is made from
+// the table as it is then.
+func (e *OpError) Raced() bool {
+	switch e.Op.Kind {
+	case AddService:
+		return errors.Is(e.Err, unix.EEXIST)
+	case EditService:
+		return errors.Is(e.Err, unix.ESRCH) // ENOENT is a scheduler that the kernel has not
+	case AddRealServer:
+		return errors.Is(e.Err, unix.EEXIST) || errors.Is(e.Err, unix.ESRCH)
+	default:
+		return errors.Is(e.Err, unix.ESRCH) || errors.Is(e.Err, unix.ENOENT)
+	}
+}
+
+// OpErrors returns those that an error of Apply joins.
+func OpErrors(err error) []*OpError {
+	var all []*OpError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, OpErrors(e)...)
+		}
+		return all
+	}
+	if one := (*OpError)(nil); errors.As(err, &one) {
+		all = append(all, one)
+	}
+	return all
+}
+
 // extendedText is what the kernel said beside the errno, if anything.
 func extendedText(err error) string {
-	var op *netlink.OpError
-	if errors.As(err, &op) {
-		return op.Message
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.text
 	}
 	return ""
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,7 +19,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/netlink"
 	moby "github.com/moby/ipvs"
 	"golang.org/x/sys/unix"
 )
@@ -97,9 +98,16 @@ func live(t *testing.T) (*Kernel, *os.File) {
 	}
 	_ = probe.Close()
 	space := namespace(t)
-	k, err := open(&netlink.Config{NetNS: int(space.Fd())})
+	k, err := openIn(int(space.Fd()))
 	if err != nil {
 		t.Fatal(err)
+	}
+	k.openTable = func(name string) (file io.ReadCloser, err error) {
+		err = within(space, func() error {
+			file, err = os.Open(fmt.Sprintf("/proc/self/task/%d/net/%s", unix.Gettid(), name))
+			return err
+		})
+		return file, err
 	}
 	t.Cleanup(func() { _ = k.Close() })
 	return k, space
@@ -308,29 +316,39 @@ func TestKernelAsIpvsadmReadsIt(t *testing.T) {
 	}
 }
 
-// ipvsadm runs the real one in a network namespace: in that of the thread that
-// starts it.
+// ipvsadm runs the real one in a network namespace.
 func ipvsadm(t *testing.T, space *os.File, arguments ...string) string {
 	t.Helper()
-	type result struct {
-		out []byte
-		err error
+	return command(t, space, "ipvsadm", arguments...)
+}
+
+// command runs a program in a network namespace: in that of the thread that
+// starts it.
+func command(t *testing.T, space *os.File, program string, arguments ...string) string {
+	t.Helper()
+	var out []byte
+	err := within(space, func() (err error) {
+		out, err = exec.CommandContext(t.Context(), program, arguments...).CombinedOutput()
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", program, arguments, err, out)
 	}
-	done := make(chan result)
+	return string(out)
+}
+
+// within does something on a thread in a network namespace.
+func within(space *os.File, do func() error) error {
+	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
-			return
+		err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			err = do()
 		}
-		out, err := exec.CommandContext(t.Context(), "ipvsadm", arguments...).CombinedOutput()
-		done <- result{out, err}
+		done <- err
 	}()
-	r := <-done
-	if r.err != nil {
-		t.Fatalf("ipvsadm %v: %v\n%s", arguments, r.err, r.out)
-	}
-	return string(r.out)
+	return <-done
 }
 
 func sortedLines(text string) []string {
@@ -380,5 +398,81 @@ func TestKernelAsMobyReadsIt(t *testing.T) {
 6 192.168.4.15 80 wrr 0x0`
 	if diff := cmp.Diff(want, strings.Join(lines, "\n")); diff != "" {
 		t.Errorf("moby/ipvs reads (-want +got):\n%s", diff)
+	}
+}
+
+func TestKernelControl(t *testing.T) {
+	k, space := live(t)
+	command(t, space, "ip", "link", "add", "eth0", "type", "dummy")
+	command(t, space, "ip", "address", "add", "192.168.4.10/24", "dev", "eth0")
+	command(t, space, "ip", "link", "set", "eth0", "up")
+	testControl(t, k, "eth0")
+}
+
+// TestKernelConnections makes connections, and reads them.
+func TestKernelConnections(t *testing.T) {
+	k, space := live(t)
+	at := netip.MustParseAddrPort
+	service := func(endpoint string, flags Flags) Service {
+		e := at(endpoint)
+		s := Service{Key: Key{Protocol: TCP, Address: e.Addr(), Port: e.Port()}, Scheduler: "rr", Flags: flags,
+			RealServers: []RealServer{with(rs(endpoint, 1), func(r *RealServer) { r.Port, r.Forward = 8080, NAT })}}
+		if flags&Persistent != 0 {
+			s.Timeout, s.Netmask = 300, 0xffffff00
+		}
+		return s
+	}
+	load(t, k, tableOf(service("127.0.0.1:80", 0), service("127.0.0.1:443", Persistent), service("[::1]:80", 0)))
+	err := within(space, func() error {
+		for _, listener := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+			l, err := net.Listen("tcp", listener)
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = l.Close() })
+		}
+		for _, vip := range []string{"127.0.0.1:80", "127.0.0.1:443", "[::1]:80"} {
+			c, err := net.Dial("tcp", vip)
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(f ConnectionFilter) []string {
+		var lines []string
+		for c, err := range k.Connections(t.Context(), f) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Client.Port() != 0 {
+				c.Client = netip.AddrPortFrom(c.Client.Addr(), 1)
+			}
+			if c.Expires == 0 || c.Expires > 900 {
+				t.Errorf("expires in %d seconds", c.Expires)
+			}
+			lines = append(lines, fmt.Sprintf("%s %s %s %s %s %s", c.Protocol, c.Client, c.Virtual, c.Destination, c.State, c.Origin))
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	want := []string{
+		"tcp 127.0.0.0:0 127.0.0.1:443 127.0.0.1:8080 ASSURED ",
+		"tcp 127.0.0.1:1 127.0.0.1:443 127.0.0.1:8080 ESTABLISHED ",
+		"tcp 127.0.0.1:1 127.0.0.1:80 127.0.0.1:8080 ESTABLISHED ",
+		"tcp [::1]:1 [::1]:80 [::1]:8080 ESTABLISHED ",
+	}
+	if diff := cmp.Diff(want, read(ConnectionFilter{})); diff != "" {
+		t.Errorf("all (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[3:], read(ConnectionFilter{Client: netip.MustParsePrefix("::/64")})); diff != "" {
+		t.Errorf("of a client (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{want[2] + "LOCAL"}, read(ConnectionFilter{WithOrigin: true, Virtual: at("127.0.0.1:80")})); diff != "" {
+		t.Errorf("with origin (-want +got):\n%s", diff)
 	}
 }
