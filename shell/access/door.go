@@ -1,0 +1,169 @@
+package access
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits are how many connections there may be.
+type Limits struct {
+	Connections int // of people who logged in
+	PerAddress  int // from one address, logged in or not
+	Strangers   int // not logged in yet
+}
+
+// Why a connection is not taken.
+var (
+	ErrTooMany     = errors.New("too many connections")
+	ErrTooManyHere = errors.New("too many connections from this address")
+	ErrTooFast     = errors.New("too many new connections in a short time")
+)
+
+// The rates of new connections: each costs a key exchange.
+var (
+	arrivalsOfAll = Rate{Burst: 200, Refill: 20 * time.Millisecond}
+	arrivalsOfOne = Rate{Burst: 60, Refill: 100 * time.Millisecond}
+)
+
+// Door counts connections.
+type Door struct {
+	mu        sync.Mutex
+	limits    Limits
+	known     int
+	strangers []*Visitor // the oldest first
+	each      map[netip.Prefix]int
+	all       bucket
+	rates     buckets
+}
+
+// Visitor is one connection.
+type Visitor struct {
+	door  *Door
+	key   netip.Prefix
+	evict func()
+	state visit
+}
+
+type visit int
+
+const (
+	stranger visit = iota
+	known
+	gone
+)
+
+// NewDoor makes a Door that nobody has come through.
+func NewDoor() *Door {
+	return &Door{each: map[netip.Prefix]int{}, all: bucket{rate: arrivalsOfAll}, rates: buckets{rate: arrivalsOfOne}}
+}
+
+// SetLimits changes the limits for those who come from now on.
+func (d *Door) SetLimits(l Limits) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limits = l
+}
+
+// Enter lets a connection in as a stranger. When there are too many strangers
+// already, one of them has to go: the oldest of the address that has most of
+// them. So who holds many connections open shuts out only himself. evict is
+// called for the Visitor who has to go; he must Leave soon.
+func (d *Door) Enter(from netip.Addr, now time.Time, evict func()) (*Visitor, error) {
+	v := &Visitor{door: d, key: network(from), evict: evict}
+	out, err := d.enter(v, from, now)
+	if out != nil {
+		out.evict()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (d *Door) enter(v *Visitor, from netip.Addr, now time.Time) (out *Visitor, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.each[v.key] >= d.limits.PerAddress {
+		return nil, ErrTooManyHere
+	}
+	one := d.rates.of(from, now)
+	if !one.has(now) || !d.all.has(now) {
+		return nil, ErrTooFast
+	}
+	if d.limits.Strangers < 1 {
+		return nil, ErrTooMany
+	}
+	one.used++
+	d.all.used++
+	if len(d.strangers) >= d.limits.Strangers {
+		out = d.crowding()
+		d.remove(out)
+	}
+	d.strangers = append(d.strangers, v)
+	d.each[v.key]++
+	return out, nil
+}
+
+// crowding is the oldest stranger of the address that has most of them.
+func (d *Door) crowding() *Visitor {
+	counts := map[netip.Prefix]int{}
+	most := d.strangers[0]
+	for _, v := range d.strangers {
+		counts[v.key]++
+	}
+	for _, v := range d.strangers {
+		if counts[v.key] > counts[most.key] {
+			most = v
+		}
+	}
+	return most
+}
+
+// Known tells that the visitor logged in.
+func (v *Visitor) Known() error {
+	v.door.mu.Lock()
+	defer v.door.mu.Unlock()
+	switch {
+	case v.state == known:
+		return nil
+	case v.state == gone || v.door.known >= v.door.limits.Connections:
+		return ErrTooMany
+	}
+	v.door.takeStranger(v)
+	v.state = known
+	v.door.known++
+	return nil
+}
+
+// Leave tells that the connection is closed. It may be called again.
+func (v *Visitor) Leave() {
+	v.door.mu.Lock()
+	defer v.door.mu.Unlock()
+	v.door.remove(v)
+}
+
+func (d *Door) remove(v *Visitor) {
+	switch v.state {
+	case gone:
+		return
+	case known:
+		d.known--
+	case stranger:
+		d.takeStranger(v)
+	}
+	v.state = gone
+	if d.each[v.key]--; d.each[v.key] == 0 {
+		delete(d.each, v.key)
+	}
+}
+
+func (d *Door) takeStranger(v *Visitor) {
+	for i, s := range d.strangers {
+		if s == v {
+			d.strangers = append(d.strangers[:i], d.strangers[i+1:]...)
+			return
+		}
+	}
+}
