@@ -30,10 +30,11 @@ func commandLine(c Config) []string {
 }
 
 func processorArguments(c Config) []string {
+	accelerator := orDefault(c.Accelerator, TCG)
 	arguments := []string{
-		"-machine", "q35",
-		"-accel", string(orDefault(c.Accelerator, TCG)),
-		"-cpu", orDefault(c.CPU, "max"),
+		"-machine", chipset(c.Disks),
+		"-accel", string(accelerator),
+		"-cpu", orDefault(c.CPU, processor(accelerator)),
 		"-smp", strconv.Itoa(orDefault(c.CPUs, 1)),
 		"-m", fmt.Sprintf("%dM", orDefault(c.Memory, 256)),
 		// A guest without a source of entropy waits for it at boot.
@@ -43,6 +44,27 @@ func processorArguments(c Config) []string {
 		arguments = append(arguments, "-icount", "shift=0,sleep=off")
 	}
 	return arguments
+}
+
+// chipset leaves the SATA controller out where no disk is on it: kernels wait
+// some 0.2 s for the links of its six empty ports.
+func chipset(disks []Disk) string {
+	for _, d := range disks {
+		if d.Bus == "cdrom" {
+			return "q35"
+		}
+	}
+	return "q35,sata=off"
+}
+
+// processor is the model of a machine that asks for none. One that promises fast
+// byte strings (ERMS) has kernels clear and copy pages with them, and TCG takes
+// their bytes one by one: a twentieth of the instructions of a boot.
+func processor(a Accelerator) string {
+	if a == TCG {
+		return "max,-erms"
+	}
+	return "max"
 }
 
 func bootArguments(c Config) []string {

@@ -29,7 +29,7 @@ type Config struct {
 
 	Accelerator       Accelerator // TCG if empty
 	CountInstructions bool        // guest time is instructions: repeats exactly, TCG only
-	CPU               string      // QEMU's model, "max" if empty
+	CPU               string      // QEMU's model; the richest if empty
 	CPUs              int         // 1 if 0
 	Memory            int         // MiB, 256 if 0
 	NICs              []NIC
