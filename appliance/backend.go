@@ -15,6 +15,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/director"
 	"dipper/appliance/ipvs"
 )
 
@@ -111,11 +112,7 @@ func serviceNames(cfg *config.Config) map[ipvs.Key]string {
 		return names
 	}
 	for _, s := range cfg.Services {
-		names[ipvs.Key{
-			Protocol: ipvs.ProtocolByName(string(s.Protocol)),
-			Address:  s.Listen.Addr(),
-			Port:     s.Listen.Port(),
-		}] = s.Name
+		names[director.KeyOf(s)] = s.Name
 	}
 	return names
 }

@@ -119,23 +119,6 @@ func notBalanced(address netip.Addr) string {
 	return notUnicast(address)
 }
 
-// listenAddress reads VIP:port.
-func listenAddress(n *node) (netip.AddrPort, *fault) {
-	const expected = "a VIP and a port such as 192.168.4.15:80 or \"[2001:db8::15]:80\""
-	address, port, bad := parseEndpoint(n, expected)
-	if bad != nil {
-		return netip.AddrPort{}, bad
-	}
-	if port == "" {
-		return netip.AddrPort{}, &fault{fmt.Sprintf("%q has no port", clip(n.text)), expected, bracketsHint(address)}
-	}
-	number, bad := parsePort(port)
-	if bad != nil {
-		return netip.AddrPort{}, bad
-	}
-	return netip.AddrPortFrom(address, uint16(number)), nil
-}
-
 // realServerAddress reads RIP or RIP:port.
 func realServerAddress(n *node) (endpoint, *fault) {
 	const expected = "a real server's address such as 192.168.4.100, 192.168.4.100:8080 or \"[2001:db8::100]:8080\""
@@ -145,13 +128,6 @@ func realServerAddress(n *node) (endpoint, *fault) {
 	}
 	number, bad := parsePort(port)
 	return endpoint{address, number}, bad
-}
-
-func bracketsHint(address netip.Addr) string {
-	if address.Is6() {
-		return "an IPv6 address with a port stands in brackets"
-	}
-	return ""
 }
 
 func parsePort(text string) (int, *fault) {
@@ -174,7 +150,7 @@ func parseEndpoint(n *node, expected string) (address netip.Addr, port string, b
 	if address.Is4() && strings.HasPrefix(n.text, "[") {
 		return netip.Addr{}, "", &fault{fmt.Sprintf("%q has brackets", clip(n.text)), expected, "brackets are for IPv6 addresses"}
 	}
-	if problem := notBalanced(address); problem != "" {
+	if problem := notBalanced(address); problem != "" && !address.IsLoopback() {
 		return netip.Addr{}, "", &fault{problem: fmt.Sprintf("%s is %s", address, problem), expected: expected}
 	}
 	return address, port, nil

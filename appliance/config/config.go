@@ -18,8 +18,10 @@ type Config struct {
 	Hostname         string
 	Network          Network
 	Services         []Service        // director: sorted by name
+	IPVS             IPVS             // director
 	VirtualAddresses []VirtualAddress // real server: in the file's order
 	Serve            []Responder      // real server: in the file's order
+	Management       Management
 }
 
 // Role is what the machine is in its cluster.
@@ -83,11 +85,33 @@ type Route struct {
 // Protocol is a virtual service's transport.
 type Protocol string
 
-// The transports that a listen address with a port can have.
+// The transports of the kernel's IPVS. AH and ESP have no ports.
 const (
 	TCP  Protocol = "tcp"
 	UDP  Protocol = "udp"
 	SCTP Protocol = "sctp"
+	AH   Protocol = "ah"
+	ESP  Protocol = "esp"
+)
+
+// Family is a family of addresses.
+type Family string
+
+// The families. Firewall marks of the two are apart.
+const (
+	IPv4 Family = "ipv4"
+	IPv6 Family = "ipv6"
+)
+
+// OnDown is what becomes of a failed real server in the kernel's table.
+type OnDown string
+
+// What can become of it: its connections go on with Drain, end with Reset,
+// and new ones still go to it with Keep.
+const (
+	Drain OnDown = "drain" // weight 0
+	Reset OnDown = "reset" // deleted, its connections expired
+	Keep  OnDown = "keep"  // left as it is
 )
 
 // Forward is how packets reach a real server.
@@ -115,24 +139,95 @@ type Tunnel struct {
 	Type     Encapsulation
 	Port     uint16 // GUE: UDP port on the real server
 	Checksum bool   // GUE and GRE: checksum in the outer header
+	// RemoteChecksum is GUE's remote checksum offload, which includes Checksum.
+	RemoteChecksum bool
 }
 
-// Service is one virtual service of a director.
+// Service is one virtual service of a director. The kernel finds it by a
+// firewall mark if it has one, and otherwise by its only Listen and Protocol.
 type Service struct {
-	Name        string
-	Listen      netip.AddrPort // VIP and port
-	Protocol    Protocol
-	Scheduler   string  // kernel's name: "wrr", "wlc", ...
-	Forward     Forward // default of its real servers
-	Tunnel      Tunnel  // for forward tun
-	RealServers []RealServer
+	Name   string
+	Listen []Listen // none: somebody else's rules set the mark
+	// FWMark is the firewall mark, 0 for none. MarkAssigned says that it was
+	// chosen for the service's name and not written.
+	FWMark         uint32
+	MarkAssigned   bool
+	Family         Family     // of Listen, or as written
+	Protocols      []Protocol // one, except for a mark
+	Scheduler      string     // kernel's name: "wrr", "wlc", ...
+	SchedulerFlags []string   // in the order of the flags: "fallback", "port", "flag-3"
+	Persistence    *Persistence
+	OnePacket      bool
+	OnDown         OnDown
+	Assign         bool    // VIPs are added to this machine
+	Forward        Forward // default of its real servers
+	Tunnel         Tunnel  // for forward tun
+	RealServers    []RealServer
+}
+
+// Listen is where a service takes packets: one VIP or a network of them, and
+// ports from First to Last, 0 to 0 for all of them.
+type Listen struct {
+	Prefix      netip.Prefix // one VIP: its whole length
+	First, Last uint16
+}
+
+// Persistence keeps a client at its real server.
+type Persistence struct {
+	Timeout      time.Duration // whole seconds
+	PrefixLength int           // how many bits of a client's address count
+	Engine       string        // "sip" or ""
 }
 
 // RealServer is one destination of a Service, defaults filled in.
 type RealServer struct {
-	Address netip.Addr
-	Port    uint16 // the service's port unless forward nat translates it
-	Weight  int    // 0 to 2147483647; 0 takes no new connections
+	Address        netip.Addr
+	Port           uint16 // the service's port unless forward nat translates it; 0: the client's
+	Weight         int    // 0 to 2147483647; 0 takes no new connections
+	Forward        Forward
+	Tunnel         Tunnel // for forward tun
+	UpperThreshold int    // connections; 0: none
+	LowerThreshold int
+	Verify         bool // a network or a route of the configuration leads there
+}
+
+// IPVS is what concerns the kernel's whole table.
+type IPVS struct {
+	Timeouts Timeouts
+	Drift    Drift
+	Sync     Sync
+	Settings Settings
+}
+
+// Timeouts are how long idle connections are kept, in whole seconds.
+type Timeouts struct {
+	TCP, TCPFin, UDP time.Duration
+}
+
+// Drift is what to do with edits that others made to the kernel's table.
+type Drift string
+
+// What can be done: put the table back, take the edits over into the running
+// configuration, or only tell.
+const (
+	Repair Drift = "repair"
+	Adopt  Drift = "adopt"
+	Report Drift = "report"
+)
+
+// Sync is the kernel's connection synchronisation; nil daemons do not run.
+type Sync struct {
+	Master, Backup *SyncDaemon
+}
+
+// SyncDaemon is one side of it.
+type SyncDaemon struct {
+	Interface string
+	ID        int // 0 to 255; 0 at a backup: every master
+	Group     netip.Addr
+	Port      uint16
+	TTL       int
+	MaxLength int // bytes; 0: what fits the interface
 }
 
 // VirtualAddress is a VIP that a real server answers for without announcing it.

@@ -34,18 +34,80 @@ type fault struct {
 	problem, expected, hint string
 }
 
-// key is one key that a section may have, and what reads its value.
+// key is one key that a section may have: its help line, and what reads its
+// value.
 type key struct {
-	name string
-	read reader
+	name, help string
+	reader
 }
 
 // reader reads the value of a key, whose place it is given, into where it
-// belongs, and reports what is wrong with it.
-type reader func(d *decoder, at place, n *node)
+// belongs, and reports what is wrong with it; about says what it takes.
+type reader struct {
+	read  func(d *decoder, at place, n *node)
+	about func() Schema
+}
 
 // scalarParser turns a scalar into a value.
 type scalarParser[T any] func(n *node) (T, *fault)
+
+// scalarType is a type of values: what reads them, and what the schema says.
+type scalarType[T any] struct {
+	parse scalarParser[T]
+	about Schema
+}
+
+// typed makes a type of a parser that stands for itself.
+func typed[T any](is ValueType, example string, parse scalarParser[T]) scalarType[T] {
+	_, empty := parse(&node{kind: scalarNode, class: nullScalar})
+	return scalarType[T]{parse, Schema{Kind: KindValue, Type: is, Expected: expectedOf(empty), Example: example}}
+}
+
+// otherwise says what a key is when it is not given.
+func (t scalarType[T]) otherwise(value string) scalarType[T] {
+	t.about.Default = value
+	return t
+}
+
+// of says what the value names.
+func (t scalarType[T]) of(reference Reference) scalarType[T] {
+	t.about.Reference = reference
+	return t
+}
+
+// table is the keys of a section, bound to one value that every section of
+// its kind is read into in turn: making the keys for each of 100,000 real
+// servers would cost more than reading them.
+type table[T any] struct {
+	current T
+	keys    []key
+}
+
+func tableOf[T any](keys func(*T) []key) *table[T] {
+	t := new(table[T])
+	t.keys = keys(&t.current)
+	return t
+}
+
+// required marks a key that must be there.
+func required(r reader) reader {
+	return r.with(func(s *Schema) { s.Required = true })
+}
+
+// secret marks a key whose value is never shown.
+func secret(r reader) reader {
+	return r.with(func(s *Schema) { s.Secret = true })
+}
+
+func (r reader) with(change func(*Schema)) reader {
+	about := r.about
+	r.about = func() Schema {
+		s := about()
+		change(&s)
+		return s
+	}
+	return r
+}
 
 // decoder collects the faults of one file.
 type decoder struct {
@@ -61,9 +123,12 @@ func (d *decoder) report(at place, f fault) {
 }
 
 // scalar reads one value.
-func scalar[T any](into *field[T], parse scalarParser[T]) reader {
-	return func(d *decoder, at place, n *node) {
-		*into = readScalar(d, place{n.line, n.column, at.path}, n, parse)
+func scalar[T any](into *field[T], of scalarType[T]) reader {
+	return reader{
+		read: func(d *decoder, at place, n *node) {
+			*into = readScalar(d, place{n.line, n.column, at.path}, n, of.parse)
+		},
+		about: func() Schema { return of.about },
 	}
 }
 
@@ -100,20 +165,49 @@ func expectedOf(f *fault) string {
 }
 
 // scalars reads a list of values.
-func scalars[T any](into *field[[]field[T]], parse scalarParser[T]) reader {
-	return func(d *decoder, at place, n *node) {
-		*into = readList(d, at, n, func(at place, n *node) field[T] {
-			return readScalar(d, at, n, parse)
-		})
+func scalars[T any](into *field[[]field[T]], of scalarType[T]) reader {
+	return reader{
+		read: func(d *decoder, at place, n *node) {
+			*into = readList(d, at, n, func(at place, n *node) field[T] {
+				return readScalar(d, at, n, of.parse)
+			})
+		},
+		about: func() Schema {
+			about := of.about
+			about.Kind = KindValues
+			return about
+		},
 	}
 }
 
-// sections reads a list of mappings, each with the same keys.
-func sections[T any](into *field[[]field[T]], keys func(*T) []key) reader {
-	return func(d *decoder, at place, n *node) {
-		*into = readList(d, at, n, func(at place, n *node) field[T] {
-			return readSection(d, at, n, keys)
-		})
+// oneOrMore reads a list of values or a single one.
+func oneOrMore[T any](into *field[[]field[T]], of scalarType[T]) reader {
+	list := scalars(into, of)
+	return reader{
+		read: func(d *decoder, at place, n *node) {
+			if n.kind == sequenceNode {
+				list.read(d, at, n)
+				return
+			}
+			at = place{n.line, n.column, at.path}
+			item := readScalar(d, at, n, of.parse)
+			*into = field[[]field[T]]{value: []field[T]{item}, at: at, given: true, valid: item.valid}
+		},
+		about: list.with(func(s *Schema) { s.Single = true }).about,
+	}
+}
+
+// sections reads a list of mappings, each with the same keys; identity names
+// those that tell them apart.
+func sections[T any](into *field[[]field[T]], keys func(*T) []key, identity ...string) reader {
+	items := tableOf(keys)
+	return reader{
+		read: func(d *decoder, at place, n *node) {
+			*into = readList(d, at, n, func(at place, n *node) field[T] {
+				return items.read(d, at, n)
+			})
+		},
+		about: func() Schema { return Schema{Kind: KindSections, Keys: describe(items.keys), Identity: identity} },
 	}
 }
 
@@ -133,25 +227,32 @@ func readList[T any](d *decoder, at place, n *node, item func(place, *node) fiel
 
 // section reads a mapping with known keys.
 func section[T any](into *field[T], keys func(*T) []key) reader {
-	return func(d *decoder, at place, n *node) {
-		*into = readSection(d, at, n, keys)
+	known := tableOf(keys)
+	return reader{
+		read:  func(d *decoder, at place, n *node) { *into = known.read(d, at, n) },
+		about: func() Schema { return Schema{Kind: KindSection, Keys: describe(known.keys)} },
 	}
 }
 
-func readSection[T any](d *decoder, at place, n *node, keys func(*T) []key) field[T] {
+func (t *table[T]) read(d *decoder, at place, n *node) field[T] {
 	read := field[T]{at: at, given: true}
 	if n.kind != mappingNode {
-		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(keys(&read.value)), missingSpace(n.text)))
+		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(t.keys), missingSpace(n.text)))
 		return read
 	}
 	read.valid = true
-	read.meant = d.mapping(at.path, n, keys(&read.value))
+	var none T
+	t.current = none
+	read.meant = d.mapping(at.path, n, t.keys)
+	read.value = t.current
 	return read
 }
 
-// entries reads a mapping from names that the user chooses to sections.
-func entries[T any](into *field[[]named[T]], name func(string) *fault, keys func(*T) []key) reader {
-	return func(d *decoder, at place, n *node) {
+// entries reads a mapping from names that the user chooses to sections; what
+// says what is named.
+func entries[T any](into *field[[]named[T]], what string, name func(string) *fault, keys func(*T) []key) reader {
+	items := tableOf(keys)
+	read := func(d *decoder, at place, n *node) {
 		into.at, into.given = at, true
 		if n.kind != mappingNode {
 			d.report(at, wrongKind(n, "a mapping from names to their settings", ""))
@@ -163,8 +264,12 @@ func entries[T any](into *field[[]named[T]], name func(string) *fault, keys func
 			if bad := name(key.text); bad != nil {
 				d.report(at, *bad)
 			}
-			into.value = append(into.value, named[T]{key.text, readSection(d, at, value, keys)})
+			into.value = append(into.value, named[T]{key.text, items.read(d, at, value)})
 		})
+	}
+	return reader{
+		read:  read,
+		about: func() Schema { return Schema{Kind: KindEntries, Keys: describe(items.keys), Entry: what} },
 	}
 }
 

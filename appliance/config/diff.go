@@ -30,7 +30,7 @@ type Change struct {
 }
 
 // String gives the change as a command: "set services web scheduler wrr" or
-// "delete services web".
+// "delete services web". Secrets are hidden.
 func (c Change) String() string {
 	var words []string
 	if c.Kind == Removed {

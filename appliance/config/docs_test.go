@@ -55,16 +55,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var words []string
-	for _, keys := range [][]key{
-		new(fileConfig).keys(), new(fileNetwork).keys(), new(fileInterface).keys(), new(fileMatch).keys(),
-		new(fileVLAN).keys(), new(fileBond).keys(), new(fileRoute).keys(), new(fileService).keys(),
-		new(fileTunnel).keys(), new(fileRealServer).keys(), new(fileVirtualAddress).keys(), new(fileResponder).keys(),
-	} {
-		for _, k := range keys {
-			words = append(words, k.name)
-		}
-	}
+	words := keysOf(Describe())
 	words = append(words, schedulers()...)
 	words = append(words, bondModes()...)
 	for _, word := range words {
@@ -72,4 +63,13 @@ func TestReferenceIsComplete(t *testing.T) {
 			t.Errorf("docs/config.md does not name `%s`", word)
 		}
 	}
+}
+
+// keysOf gives all keys of a part of the configuration.
+func keysOf(s Schema) []string {
+	var names []string
+	for _, k := range s.Keys {
+		names = append(append(names, k.Name), keysOf(k)...)
+	}
+	return names
 }

@@ -72,7 +72,7 @@ func (r *resolver) resolveAddresses(raw named[fileInterface]) []netip.Prefix {
 				hint:    "an address belongs to one interface, once"})
 			continue
 		}
-		r.net.own = append(r.net.own, ownAddress{raw.name, address.value, address.at})
+		r.net.addOwn(ownAddress{raw.name, address.value, address.at})
 	}
 	return values(raw.value.addresses)
 }
@@ -98,14 +98,14 @@ func (r *resolver) checkKind(raw named[fileInterface]) {
 		r.report(i.match.at, fault{problem: "match finds a network card, but this interface is made, not found", hint: "remove match"})
 	}
 	if i.vlan.valid {
-		required(r.decoder, i.vlan, "parent", i.vlan.value.parent, "the interface that carries the VLAN")
-		required(r.decoder, i.vlan, "id", i.vlan.value.id, "a VLAN id from 1 to 4094")
+		demand(r.decoder, i.vlan, "parent", i.vlan.value.parent, "the interface that carries the VLAN")
+		demand(r.decoder, i.vlan, "id", i.vlan.value.id, "a VLAN id from 1 to 4094")
 	}
 }
 
 func (r *resolver) resolveBond(raw field[fileBond]) *Bond {
 	b := raw.value
-	if raw.valid && required(r.decoder, raw, "members", b.members, "the interfaces that make the bond") && len(b.members.value) == 0 {
+	if raw.valid && demand(r.decoder, raw, "members", b.members, "the interfaces that make the bond") && len(b.members.value) == 0 {
 		r.report(b.members.at, fault{problem: "is empty", expected: "the names of the interfaces that make the bond"})
 	}
 	return &Bond{

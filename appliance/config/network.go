@@ -19,7 +19,7 @@ func (r *resolver) resolveNetwork(raw field[fileNetwork]) Network {
 		Routes:      r.resolveRoutes(raw.value.routes, raw.value.interfaces),
 		NameServers: r.resolveNameServers(raw.value.nameServers),
 	}
-	r.net.routes = network.Routes
+	r.net.setRoutes(network.Routes)
 	return network
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // outline is a configuration as the tree that its user sees, of which YAML
@@ -16,6 +17,7 @@ type outline struct {
 	form     form
 	value    string    // leaf: as it is written in YAML
 	identity bool      // leaf: part of its item's name
+	hidden   bool      // leaf: a secret; a word in its place in a redacted rendering
 	children []outline // others
 }
 
@@ -27,7 +29,7 @@ const (
 	mapping             // keys on lines of their own
 	inline              // {keys} on one line
 	items               // list of inline mappings
-	words               // [list of values]
+	list                // [list of values]
 )
 
 // outlineOf gives a configuration's tree.
@@ -44,8 +46,12 @@ func outlineOf(c *Config) outline {
 		services.add(s.outline())
 	}
 	root.add(services)
+	if c.Role == RoleDirector {
+		root.add(c.IPVS.outline())
+	}
 	root.add(listOf("virtual-addresses", c.VirtualAddresses, VirtualAddress.outline))
 	root.add(listOf("serve", c.Serve, Responder.outline))
+	root.add(c.Management.outline())
 	return root
 }
 
@@ -110,12 +116,42 @@ func (r Route) outline() outline {
 
 func (s Service) outline() outline {
 	o := outline{name: s.Name, form: mapping}
-	o.text("listen", s.Listen.String())
-	o.text("protocol", string(s.Protocol))
+	o.oneOrMore("listen", texts(s.Listen)...)
+	if s.FWMark != 0 && !s.MarkAssigned {
+		o.children = append(o.children, outline{name: "fwmark", value: strconv.FormatUint(uint64(s.FWMark), 10)})
+	}
+	if len(s.Listen) == 0 {
+		o.text("family", string(s.Family))
+	}
+	o.oneOrMore("protocol", words(s.Protocols)...)
 	o.text("scheduler", s.Scheduler)
+	if hashes(s.Scheduler) || len(s.SchedulerFlags) > 0 {
+		flags := outline{name: "scheduler-flags", form: list}
+		flags.append(s.SchedulerFlags...)
+		o.children = append(o.children, flags) // an empty list means something
+	}
+	o.add(s.persistence())
+	o.flag("one-packet", s.OnePacket)
+	o.unless("on-down", string(s.OnDown), string(usualOnDown(s)))
+	o.unless("assign", strconv.FormatBool(s.Assign), "true")
 	o.text("forward", string(s.Forward))
 	o.add(s.Tunnel.outline())
-	o.add(listOf("real-servers", s.RealServers, func(r RealServer) outline { return r.outline(s.Listen.Port()) }))
+	o.add(listOf("real-servers", s.RealServers, func(r RealServer) outline { return r.outline(s) }))
+	return o
+}
+
+func (s Service) persistence() outline {
+	o := outline{name: "persistence", form: inline}
+	if p := s.Persistence; p != nil {
+		o.text("timeout", durationText(p.Timeout))
+		switch {
+		case s.Family == IPv6 && p.PrefixLength != 128:
+			o.number("prefix-length", p.PrefixLength)
+		case s.Family == IPv4 && p.PrefixLength != 32:
+			o.text("netmask", maskOf(p.PrefixLength).String())
+		}
+		o.text("engine", p.Engine)
+	}
 	return o
 }
 
@@ -124,16 +160,24 @@ func (t Tunnel) outline() outline {
 	o.text("type", string(t.Type))
 	o.number("port", int(t.Port))
 	o.flag("checksum", t.Checksum)
+	o.flag("remote-checksum", t.RemoteChecksum)
 	return o
 }
 
-func (r RealServer) outline(servicePort uint16) outline {
+func (r RealServer) outline(s Service) outline {
 	o := outline{name: netip.AddrPortFrom(r.Address, r.Port).String(), form: inline}
 	o.identify("address", r.Address.String())
-	if r.Port != servicePort {
+	if r.Port != s.port() {
 		o.children = append(o.children, outline{name: "port", value: strconv.Itoa(int(r.Port)), identity: true})
 	}
 	o.children = append(o.children, outline{name: "weight", value: strconv.Itoa(r.Weight)}) // 0 means something
+	o.unless("forward", string(r.Forward), string(s.Forward))
+	if r.Forward != s.Forward || r.Tunnel != s.Tunnel {
+		o.add(r.Tunnel.outline())
+	}
+	o.number("upper-threshold", r.UpperThreshold)
+	o.number("lower-threshold", r.LowerThreshold)
+	o.unless("verify", strconv.FormatBool(r.Verify), "true")
 	return o
 }
 
@@ -190,19 +234,46 @@ func (o *outline) flag(name string, value bool) {
 }
 
 func (o *outline) values(name string, values ...string) {
-	list := outline{name: name, form: words}
+	all := outline{name: name, form: list}
+	all.append(values...)
+	o.add(all)
+}
+
+func (o *outline) append(values ...string) {
 	for _, value := range values {
-		list.children = append(list.children, outline{name: value})
+		o.children = append(o.children, outline{name: value})
 	}
-	o.add(list)
+}
+
+// oneOrMore writes a single value without brackets.
+func (o *outline) oneOrMore(name string, values ...string) {
+	if len(values) == 1 {
+		o.text(name, values[0])
+		return
+	}
+	o.values(name, values...)
+}
+
+// unless appends a value that is not the usual one.
+func (o *outline) unless(name, value, usual string) {
+	if value != usual {
+		o.children = append(o.children, outline{name: name, value: quoteUnlessNumber(value)})
+	}
+}
+
+// secret appends what is hidden in a redacted outline.
+func (o *outline) secret(name string, value Secret) {
+	if value != "" {
+		o.children = append(o.children, outline{name: name, value: quote(string(value)), hidden: true})
+	}
 }
 
 func listOf[T any](name string, values []T, item func(T) outline) outline {
-	list := outline{name: name, form: items}
+	all := outline{name: name, form: items}
 	for _, value := range values {
-		list.children = append(list.children, item(value))
+		all.children = append(all.children, item(value))
 	}
-	return list
+	return all
 }
 
 func texts[T fmt.Stringer](values []T) []string {
@@ -211,6 +282,22 @@ func texts[T fmt.Stringer](values []T) []string {
 		all = append(all, value.String())
 	}
 	return all
+}
+
+func words[T ~string](values []T) []string {
+	var all []string
+	for _, value := range values {
+		all = append(all, string(value))
+	}
+	return all
+}
+
+// quoteUnlessNumber writes numbers and truth values as they are.
+func quoteUnlessNumber(text string) string {
+	if decimal(text) || text == "true" || text == "false" {
+		return text
+	}
+	return quote(text)
 }
 
 // quote writes a text in YAML, in quotes where it could be taken for
@@ -236,9 +323,10 @@ func plainAddress(text string) bool {
 	return isAddress(text) && !strings.ContainsAny(text, "[%") && text[0] != ':' && text[len(text)-1] != ':'
 }
 
-// plainTime holds for times in one unit, such as 100ms.
+// plainTime holds for times such as 100ms, 15m and 1h30m.
 func plainTime(text string) bool {
-	return strings.HasSuffix(text, "s") && decimal(strings.TrimSuffix(strings.TrimSuffix(text, "s"), "m"))
+	wait, err := time.ParseDuration(text)
+	return err == nil && text[0] >= '0' && text[0] <= '9' && durationText(wait) == text
 }
 
 // isAddress keeps numbers such as 1.5 and times of day such as 12:30:00 apart

@@ -35,13 +35,14 @@ func unreadable(name string, src []byte, err error) error {
 // root reads the whole file.
 func (d *decoder) root(n *node) field[fileConfig] {
 	at := place{n.line, n.column, ""}
+	top := tableOf((*fileConfig).keys)
 	if n.kind != mappingNode {
-		bad := wrongKind(n, "a mapping with the keys "+keyNames(new(fileConfig).keys()), missingSpace(n.text))
+		bad := wrongKind(n, "a mapping with the keys "+keyNames(top.keys), missingSpace(n.text))
 		bad.problem = "the whole file " + bad.problem
 		d.report(at, bad)
 		return field[fileConfig]{at: at, given: true}
 	}
-	return readSection(d, at, n, (*fileConfig).keys)
+	return top.read(d, at, n)
 }
 
 // resolve checks the values of the file against each other and gives the
@@ -56,8 +57,10 @@ func (d *decoder) resolve(root field[fileConfig]) *Config {
 	r.net.uncertain = slices.Contains(root.meant, "network")
 	config.Network = r.resolveNetwork(raw.network)
 	config.Services = r.resolveServices(raw.services)
+	config.IPVS = r.resolveIPVS(raw.ipvs, config.Services, raw.network.value.interfaces)
 	config.VirtualAddresses = r.resolveVirtualAddresses(raw.virtualAddresses)
 	config.Serve = r.resolveServe(raw.serve, config.VirtualAddresses)
+	config.Management = r.resolveManagement(raw.management, raw.network.value.interfaces)
 	return config
 }
 
@@ -66,11 +69,12 @@ type resolver struct {
 	*decoder
 	role Role     // "" when it could not be read
 	net  topology // filled by resolveNetwork
+	vips vipIndex // filled by resolveServices
 }
 
-// required reports a section's missing key, unless it is there misspelled, and
+// demand reports a section's missing key, unless it is there misspelled, and
 // says whether the value can be used.
-func required[S, T any](d *decoder, section field[S], name string, f field[T], expected string) bool {
+func demand[S, T any](d *decoder, section field[S], name string, f field[T], expected string) bool {
 	if !f.given && !slices.Contains(section.meant, name) {
 		d.report(section.at, fault{problem: fmt.Sprintf("%s is missing", name), expected: expected})
 	}

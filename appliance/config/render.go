@@ -5,14 +5,37 @@ import (
 	"strings"
 )
 
-// Render writes a configuration as YAML, with every default said. Parse reads
-// it back to an equal Config.
+// Render writes a configuration as YAML, with the defaults of services, real
+// servers and the network said. Parse reads it back to an equal Config. It
+// holds the secrets.
 func Render(c *Config) []byte {
 	var b bytes.Buffer
 	for _, section := range outlineOf(c).children {
 		section.render(&b, "")
 	}
 	return b.Bytes()
+}
+
+// RenderRedacted is Render with a word in place of every secret, for eyes.
+func RenderRedacted(c *Config) []byte {
+	var b bytes.Buffer
+	for _, section := range outlineOf(c).redact().children {
+		section.render(&b, "")
+	}
+	return b.Bytes()
+}
+
+// redact replaces the secrets of a part.
+func (o outline) redact() outline {
+	if o.hidden {
+		o.value = quote(redacted)
+	}
+	children := make([]outline, len(o.children))
+	for i, child := range o.children {
+		children[i] = child.redact()
+	}
+	o.children = children
+	return o
 }
 
 func (o outline) render(b *bytes.Buffer, indent string) {
@@ -39,7 +62,7 @@ func (o outline) onOneLine() string {
 	switch o.form {
 	case leaf:
 		return o.value
-	case words:
+	case list:
 		for i, word := range o.children {
 			parts[i] = quote(word.name)
 		}

@@ -133,6 +133,8 @@ func TestQuote(t *testing.T) {
 		"100ms":            "100ms",
 		"1s":               "1s",
 		"1m0s":             `"1m0s"`,
+		"15m":              "15m",
+		"1h30m":            "1h30m",
 		"a\nb":             `"a\nb"`,
 	} {
 		if got := quote(text); got != want {
@@ -233,9 +235,10 @@ services:
   web: {listen: 192.168.4.15:80, forward: tun, tunnel: {type: gue}, real-servers: [{address: 192.168.4.100}]}
 `)
 	s := c.Services[0]
-	want := Service{Name: "web", Listen: netip.MustParseAddrPort("192.168.4.15:80"), Protocol: TCP, Scheduler: "wlc", Forward: TUN,
-		Tunnel:      Tunnel{Type: GUE, Port: 6080},
-		RealServers: []RealServer{{Address: netip.MustParseAddr("192.168.4.100"), Port: 80, Weight: 1}}}
+	gue := Tunnel{Type: GUE, Port: 6080}
+	want := Service{Name: "web", Listen: []Listen{ListenOn(netip.MustParseAddr("192.168.4.15"), 80)}, Family: IPv4,
+		Protocols: []Protocol{TCP}, Scheduler: "wlc", OnDown: Drain, Assign: true, Forward: TUN, Tunnel: gue,
+		RealServers: []RealServer{{Address: netip.MustParseAddr("192.168.4.100"), Port: 80, Weight: 1, Forward: TUN, Tunnel: gue, Verify: true}}}
 	if diff := cmp.Diff(want, s, byValue()); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}

@@ -32,7 +32,7 @@ func (r *resolver) resolveRoutes(raw field[[]field[fileRoute]], interfaces field
 
 func (r *resolver) resolveRoute(item field[fileRoute], interfaces []named[fileInterface]) (Route, bool) {
 	raw := item.value
-	if !item.valid || !required(r.decoder, item, "to", raw.to, "default or a network") || raw.via.given && !raw.via.valid {
+	if !item.valid || !demand(r.decoder, item, "to", raw.to, "default or a network") || raw.via.given && !raw.via.valid {
 		return Route{}, false
 	}
 	route := Route{Via: raw.via.value, Interface: raw.outgoing.value, Metric: raw.metric.value}
@@ -93,15 +93,15 @@ func (r *resolver) checkGateway(raw fileRoute) {
 		// A host address without a network: the gateway is on the link, as in many clouds.
 	case !connected:
 		r.report(raw.via.at, fault{problem: fmt.Sprintf("gateway %s is in no network of this machine", via),
-			expected: r.oneNetworkOf(via)})
+			expected: r.net.oneNetworkOf(via)})
 	case raw.outgoing.valid && own.link != raw.outgoing.value:
 		r.report(raw.outgoing.at, fault{problem: fmt.Sprintf("gateway %s is not on %s but on %s", via, raw.outgoing.value, own.link)})
 	}
 }
 
 // oneNetworkOf names the networks that an address could be in.
-func (r *resolver) oneNetworkOf(a netip.Addr) string {
-	networks := r.net.networks(a)
+func (t *topology) oneNetworkOf(a netip.Addr) string {
+	networks := t.networks(a)
 	family := "IPv4"
 	if a.Is6() {
 		family = "IPv6"

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,12 +23,39 @@ const (
 	defaultBondMode  = "active-backup" // the one that needs nothing from the switch
 	defaultMIIMon    = 100 * time.Millisecond
 	defaultWeight    = 1
+
+	maxPersistence     = 31 * 24 * time.Hour // ipvsadm's bound (ipvsadm.c, MAX_TIMEOUT)
+	defaultPersistence = 6 * time.Minute     // ipvsadm's and keepalived's
 )
 
-// schedulers are the schedulers of Linux 6.12's IPVS (net/netfilter/ipvs, ip_vs_<name>.c).
+// schedulers are the schedulers of Linux 6.12's IPVS (net/netfilter/ipvs,
+// ip_vs_<name>.c), and "none", which chooses nobody (ip_vs_ctl.c,
+// ip_vs_add_service).
 func schedulers() []string {
-	return []string{"rr", "wrr", "lc", "wlc", "sed", "nq", "lblc", "lblcr", "dh", "sh", "mh", "fo", "ovf", "twos"}
+	return []string{"rr", "wrr", "lc", "wlc", "sed", "nq", "lblc", "lblcr", "dh", "sh", "mh", "fo", "ovf", "twos", "none"}
 }
+
+// schedulerFlags are all words that scheduler-flags can hold.
+func schedulerFlags() []string { return []string{"fallback", "port", "flag-1", "flag-2", "flag-3"} }
+
+// flagsOf are the three flags of a scheduler by their names.
+func flagsOf(scheduler string) [3]string {
+	if hashes(scheduler) {
+		return [3]string{"fallback", "port", "flag-3"}
+	}
+	return [3]string{"flag-1", "flag-2", "flag-3"}
+}
+
+// hashes says that a scheduler sends a client where its address hashes to.
+func hashes(scheduler string) bool { return scheduler == "sh" || scheduler == "mh" }
+
+// flagSynonyms are ipvsadm's names.
+func flagSynonyms() map[string]string {
+	return map[string]string{"sh-fallback": "fallback", "mh-fallback": "fallback", "sh-port": "port", "mh-port": "port"}
+}
+
+// protocols are all that IPVS balances.
+func protocols() []Protocol { return []Protocol{TCP, UDP, SCTP, AH, ESP} }
 
 // bondModes are the modes of the bonding driver (Documentation/networking/bonding.rst).
 func bondModes() []string {
@@ -45,20 +73,24 @@ func forwardSynonyms() map[string]string {
 
 // choice reads one of some words. Synonyms are hinted at, not accepted: one
 // thing has one name in a configuration.
-func choice[T ~string](what string, synonyms map[string]string, allowed ...T) scalarParser[T] {
+func choice[T ~string](what string, synonyms map[string]string, allowed ...T) scalarType[T] {
 	names := make([]string, len(allowed))
 	for i, word := range allowed {
 		names[i] = string(word)
 	}
+	chosen := typed(TypeChoice, names[0], oneOf[T](what, synonyms, names))
+	chosen.about.Allowed = names
+	return chosen
+}
+
+func oneOf[T ~string](what string, synonyms map[string]string, names []string) scalarParser[T] {
+	expected := "one of " + strings.Join(names, ", ")
 	return func(n *node) (T, *fault) {
-		expected := "one of " + strings.Join(names, ", ")
 		if n.class == nullScalar {
 			return "", &fault{problem: "is empty", expected: expected}
 		}
-		for _, word := range allowed {
-			if n.text == string(word) {
-				return word, nil
-			}
+		if slices.Contains(names, n.text) {
+			return T(n.text), nil
 		}
 		hint := suggest(n.text, names)
 		if meant, known := synonyms[strings.ToLower(n.text)]; known {
@@ -69,8 +101,8 @@ func choice[T ~string](what string, synonyms map[string]string, allowed ...T) sc
 }
 
 // text reads what must be text to YAML, so that nothing is guessed.
-func text(expected string) scalarParser[string] {
-	return func(n *node) (string, *fault) {
+func text(expected string) scalarType[string] {
+	return typed(TypeText, "text", func(n *node) (string, *fault) {
 		switch n.class {
 		case nullScalar:
 			return "", &fault{problem: "is empty", expected: expected, hint: `an empty text is written ""`}
@@ -78,18 +110,21 @@ func text(expected string) scalarParser[string] {
 			return n.text, nil
 		}
 		return "", &fault{fmt.Sprintf("%s is %s to YAML", clip(n.text), n.class), expected, "put it in quotes"}
-	}
+	})
 }
 
 // word reads a name that must not be empty.
-func word(expected string) scalarParser[string] {
-	return func(n *node) (string, *fault) {
+func word(expected string) scalarType[string] {
+	return typed(TypeWord, "", func(n *node) (string, *fault) {
 		if n.class == nullScalar || n.text == "" {
 			return "", &fault{problem: "is empty", expected: expected}
 		}
 		return n.text, nil
-	}
+	})
 }
+
+// truth is the type of true and false.
+func truth() scalarType[bool] { return typed(TypeBoolean, "true", boolean) }
 
 func boolean(n *node) (bool, *fault) {
 	const expected = "true or false"
@@ -113,7 +148,16 @@ func booleanHint(n *node) string {
 }
 
 // integer reads a decimal number between two bounds.
-func integer(what string, low, high int) scalarParser[int] {
+func integer(what string, low, high int) scalarType[int] {
+	number := typed(TypeNumber, strconv.Itoa(low), integerParser(what, low, high))
+	number.about.Low, number.about.High = strconv.Itoa(low), strconv.Itoa(high)
+	if _, unit, found := strings.Cut(what, " in "); found {
+		number.about.Unit = unit
+	}
+	return number
+}
+
+func integerParser(what string, low, high int) scalarParser[int] {
 	expected := fmt.Sprintf("%s from %d to %d", what, low, high)
 	return func(n *node) (int, *fault) {
 		switch {
@@ -146,19 +190,30 @@ func decimal(text string) bool {
 // servicePort reads the port of a virtual service or a real server.
 func servicePort(n *node) (int, *fault) {
 	if n.text == "0" {
-		return 0, &fault{problem: "port 0 means every port", expected: "a port from 1 to 65535",
-			hint: "every port needs a persistent service, which does not exist here"}
+		return 0, &fault{problem: "port 0 means every port", expected: "a port from 1 to 65535", hint: "for every port, leave it out"}
 	}
 	return port(n)
 }
 
+// destinationPort reads a real server's port; 0 is the one that the client
+// asked for.
+func destinationPort(n *node) (int, *fault) {
+	return integerParser("a port", 0, 65535)(n)
+}
+
 func port(n *node) (int, *fault) {
-	return integer("a port", 1, 65535)(n)
+	return integerParser("a port", 1, 65535)(n)
 }
 
 // duration reads a time with its unit.
-func duration(what string, low, high, step time.Duration) scalarParser[time.Duration] {
-	expected := fmt.Sprintf("%s with its unit from %v to %v", what, low, high)
+func duration(what string, low, high, step time.Duration) scalarType[time.Duration] {
+	timed := typed(TypeDuration, durationText(max(low, step)), durationParser(what, low, high, step))
+	timed.about.Low, timed.about.High = durationText(low), durationText(high)
+	return timed
+}
+
+func durationParser(what string, low, high, step time.Duration) scalarParser[time.Duration] {
+	expected := fmt.Sprintf("%s with its unit from %s to %s", what, durationText(low), durationText(high))
 	return func(n *node) (time.Duration, *fault) {
 		switch {
 		case n.class == nullScalar:
@@ -174,11 +229,25 @@ func duration(what string, low, high, step time.Duration) scalarParser[time.Dura
 			return 0, &fault{problem: fmt.Sprintf("%s is out of range", clip(n.text)), expected: expected}
 		}
 		if value%step != 0 {
-			return 0, &fault{problem: fmt.Sprintf("%s is no multiple of %v", clip(n.text), step), expected: expected}
+			return 0, &fault{problem: fmt.Sprintf("%s is no multiple of %s", clip(n.text), durationText(step)), expected: expected}
 		}
 		return value, nil
 	}
 }
+
+// durationText writes a time without parts that are zero: 15m, 1h30m, 0s.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
 
 // hostname checks RFC 1123 section 2.1: letters, digits and hyphens in labels
 // of 63 characters, and the kernel's limit of 64 for the whole

@@ -85,3 +85,18 @@ func (s Schema) key(name string) (Schema, bool) {
 	}
 	return Schema{}, false
 }
+
+// Describe returns the schema of the whole configuration.
+func Describe() Schema {
+	top := tableOf((*fileConfig).keys)
+	return Schema{Kind: KindSection, Keys: describe(top.keys)}
+}
+
+func describe(keys []key) []Schema {
+	all := make([]Schema, len(keys))
+	for i, k := range keys {
+		all[i] = k.about()
+		all[i].Name, all[i].Help = k.name, k.help
+	}
+	return all
+}

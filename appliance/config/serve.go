@@ -40,7 +40,7 @@ func (r *resolver) resolveServe(raw field[[]field[fileResponder]], vips []Virtua
 
 func (r *resolver) resolveResponder(item field[fileResponder]) (Responder, bool) {
 	raw := item.value
-	if !item.valid || !required(r.decoder, item, "protocol", raw.protocol, "http, tcp-echo or udp-echo") {
+	if !item.valid || !demand(r.decoder, item, "protocol", raw.protocol, "http, tcp-echo or udp-echo") {
 		return Responder{}, false
 	}
 	responder := Responder{Protocol: raw.protocol.value, Address: raw.address.value,

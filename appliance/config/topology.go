@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // topology is what the machine's interfaces and routes reach, as far as the
 // configuration tells: a DHCP lease or a router advertisement may add to it.
@@ -12,6 +15,11 @@ type topology struct {
 	mtu      map[string]int // as configured, by interface
 	// uncertain: the network section is there under a wrong name.
 	uncertain bool
+
+	// Indexes, since every real server asks: of 100,000 there may be.
+	addresses   map[netip.Addr]int // into own
+	connections prefixMap[int]     // into own
+	routed      prefixMap[int]     // into routes
 }
 
 // ownAddress is one address of an interface.
@@ -21,25 +29,77 @@ type ownAddress struct {
 	at     place
 }
 
-// owner gives the machine's own address that equals a, if there is one.
-func (t *topology) owner(a netip.Addr) (ownAddress, bool) {
-	for _, own := range t.own {
-		if own.prefix.Addr() == a {
-			return own, true
+// prefixMap finds the longest prefix that holds an address.
+type prefixMap[T any] struct {
+	values  map[netip.Prefix]T
+	lengths [2][]int // IPv4 and IPv6, descending
+}
+
+// add keeps the first value of a prefix.
+func (m *prefixMap[T]) add(prefix netip.Prefix, value T) {
+	if m.values == nil {
+		m.values = make(map[netip.Prefix]T)
+	}
+	prefix = prefix.Masked()
+	if _, taken := m.values[prefix]; taken {
+		return
+	}
+	m.values[prefix] = value
+	lengths := &m.lengths[familyIndex(prefix.Addr())]
+	descending := func(have, wanted int) int { return wanted - have }
+	if at, found := slices.BinarySearchFunc(*lengths, prefix.Bits(), descending); !found {
+		*lengths = slices.Insert(*lengths, at, prefix.Bits())
+	}
+}
+
+func (m *prefixMap[T]) longest(a netip.Addr) (T, bool) {
+	for _, bits := range m.lengths[familyIndex(a)] {
+		prefix, err := a.Prefix(bits)
+		if err != nil {
+			break // an address that is not valid is in no network
+		}
+		if value, found := m.values[prefix]; found {
+			return value, true
 		}
 	}
-	return ownAddress{}, false
+	var none T
+	return none, false
+}
+
+// addOwn adds an address of an interface.
+func (t *topology) addOwn(own ownAddress) {
+	if t.addresses == nil {
+		t.addresses = make(map[netip.Addr]int)
+	}
+	t.addresses[own.prefix.Addr()] = len(t.own)
+	t.connections.add(own.prefix, len(t.own))
+	t.own = append(t.own, own)
+}
+
+// setRoutes replaces the routes.
+func (t *topology) setRoutes(routes []Route) {
+	t.routes, t.routed = routes, prefixMap[int]{}
+	for i, route := range routes {
+		t.routed.add(route.To, i)
+	}
+}
+
+// owner gives the machine's own address that equals a, if there is one.
+func (t *topology) owner(a netip.Addr) (ownAddress, bool) {
+	i, found := t.addresses[a]
+	if !found {
+		return ownAddress{}, false
+	}
+	return t.own[i], true
 }
 
 // connected gives the interface whose network holds a, the most specific one.
 func (t *topology) connected(a netip.Addr) (ownAddress, bool) {
-	var best ownAddress
-	for _, own := range t.own {
-		if own.prefix.Contains(a) && (best.link == "" || own.prefix.Bits() > best.prefix.Bits()) {
-			best = own
-		}
+	i, found := t.connections.longest(a)
+	if !found {
+		return ownAddress{}, false
 	}
-	return best, best.link != ""
+	return t.own[i], true
 }
 
 // alone says that an interface has an address of a's family, but no network.
@@ -67,13 +127,11 @@ func (t *topology) unknown(a netip.Addr) bool {
 
 // route gives the static route to a, the most specific one.
 func (t *topology) route(a netip.Addr) (Route, bool) {
-	var best Route
-	for _, route := range t.routes {
-		if route.To.Contains(a) && (!best.To.IsValid() || route.To.Bits() > best.To.Bits()) {
-			best = route
-		}
+	i, found := t.routed.longest(a)
+	if !found {
+		return Route{}, false
 	}
-	return best, best.To.IsValid()
+	return t.routes[i], true
 }
 
 // reaches says whether packets to a have somewhere to go.
@@ -106,4 +164,33 @@ func (t *topology) networks(a netip.Addr) []string {
 		}
 	}
 	return names
+}
+
+// Surroundings is what a network's configuration tells of the machine's
+// neighbours.
+type Surroundings struct{ topology }
+
+// Surroundings of the machine with these interfaces and routes.
+func (n Network) Surroundings() *Surroundings {
+	s := new(Surroundings)
+	for _, i := range n.Interfaces {
+		for _, address := range i.Addresses {
+			s.addOwn(ownAddress{link: i.Name, prefix: address})
+		}
+		s.unknown4 = s.unknown4 || i.DHCP
+		s.unknown6 = s.unknown6 || i.AcceptRA
+	}
+	s.setRoutes(n.Routes)
+	return s
+}
+
+// CanAssign says that a VIP can be added to an interface: Parse demands it of
+// services with Assign.
+func (s *Surroundings) CanAssign(vip netip.Addr) bool { return s.misplaced(vip) == nil }
+
+// CanVerify says that packets forwarded so get to a real server: Parse demands
+// it of real servers with Verify, which is also no VIP.
+func (s *Surroundings) CanVerify(rip netip.Addr, forward Forward) bool {
+	_, own := s.owner(rip)
+	return !own && notBalanced(rip) == "" && s.unreachable(rip, forward) == nil
 }

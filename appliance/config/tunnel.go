@@ -16,7 +16,7 @@ func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) 
 		return Tunnel{}
 	}
 	t := raw.value
-	tunnel := Tunnel{Type: or(t.encapsulation, IPIP), Checksum: t.checksum.value}
+	tunnel := Tunnel{Type: or(t.encapsulation, IPIP), Checksum: t.checksum.value, RemoteChecksum: t.remoteChecksum.value}
 	if t.encapsulation.given && !t.encapsulation.valid {
 		return tunnel
 	}
@@ -28,22 +28,25 @@ func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) 
 	if tunnel.Type == IPIP && tunnel.Checksum {
 		r.report(t.checksum.at, fault{problem: "tunnel type ipip has no checksum", hint: "gue and gre have one"})
 	}
+	if tunnel.Type != GUE && tunnel.RemoteChecksum {
+		r.report(t.remoteChecksum.at, fault{problem: fmt.Sprintf("tunnel type %s has no remote checksum", tunnel.Type), hint: "only gue has it"})
+	}
 	return tunnel
 }
 
 // checkTunnelMTU reports interfaces whose configured MTU leaves too little for
 // a packet in a packet.
-func (r *resolver) checkTunnelMTU(at place, server RealServer, s fileService) {
+func (r *resolver) checkTunnelMTU(at place, server RealServer, family Family) {
 	link := r.net.egress(server.Address)
 	mtu, configured := r.net.mtu[link]
 	if !configured {
 		return
 	}
 	inner := minMTU
-	if s.listen.value.Addr().Is6() {
+	if family == IPv6 {
 		inner = 1280
 	}
-	overhead := tunnelOverhead(or(s.tunnel.value.encapsulation, IPIP), s.tunnel.value.checksum.value, server.Address)
+	overhead := tunnelOverhead(server.Tunnel, server.Address)
 	if mtu < inner+overhead {
 		r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for a tunnel to %s", mtu, link, server.Address),
 			expected: fmt.Sprintf("at least %d: %d for the packet and %d for the tunnel", inner+overhead, inner, overhead)})
@@ -52,19 +55,22 @@ func (r *resolver) checkTunnelMTU(at place, server RealServer, s fileService) {
 
 // tunnelOverhead is what a tunnel adds to every packet, in bytes: the outer IP
 // header (RFC 791: 20, RFC 8200: 40) and for GUE a UDP and a GUE header of 8
-// and 4 (draft-ietf-intarea-gue), for GRE a header of 4 and a checksum of 4
+// and 4 (draft-ietf-intarea-gue) and 8 for remote checksum offload
+// (ip_vs_xmit.c, ipvs_gue_encap), for GRE a header of 4 and a checksum of 4
 // (RFC 2784).
-func tunnelOverhead(encapsulation Encapsulation, checksum bool, rip netip.Addr) int {
+func tunnelOverhead(t Tunnel, rip netip.Addr) int {
 	overhead := 20
 	if rip.Is6() {
 		overhead = 40
 	}
 	switch {
-	case encapsulation == GUE:
+	case t.Type == GUE && t.RemoteChecksum:
+		overhead += 8 + 4 + 8
+	case t.Type == GUE:
 		overhead += 8 + 4
-	case encapsulation == GRE && checksum:
+	case t.Type == GRE && t.Checksum:
 		overhead += 4 + 4
-	case encapsulation == GRE:
+	case t.Type == GRE:
 		overhead += 4
 	}
 	return overhead
@@ -76,7 +82,7 @@ func (r *resolver) checkDecapsulationMTU(at place, vip VirtualAddress) {
 	if vip.Forward != TUN || vip.Address.Is4() {
 		return
 	}
-	least := 1280 + tunnelOverhead(vip.Tunnel.Type, vip.Tunnel.Checksum, vip.Address)
+	least := 1280 + tunnelOverhead(vip.Tunnel, vip.Address)
 	for _, own := range r.net.own {
 		if mtu, configured := r.net.mtu[own.link]; configured && mtu < least && own.prefix.Addr().Is6() {
 			r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for tunnelled IPv6", mtu, own.link),

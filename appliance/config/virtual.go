@@ -36,8 +36,8 @@ func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (Virtua
 	if !item.valid {
 		return VirtualAddress{}, false
 	}
-	hasAddress := required(r.decoder, item, "address", raw.address, "the VIP of the director's service")
-	required(r.decoder, item, "forward", raw.forward, "dr or tun, as in the director's service")
+	hasAddress := demand(r.decoder, item, "address", raw.address, "the VIP of the director's service")
+	demand(r.decoder, item, "forward", raw.forward, "dr or tun, as in the director's service")
 	if raw.forward.value == NAT {
 		r.report(raw.forward.at, fault{problem: "forward nat needs no virtual address", expected: "dr or tun",
 			hint: "with nat, packets come to the real server's own address: remove this entry and route replies through the director"})

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // Warnings names what is valid in a configuration but hardly meant.
@@ -18,15 +20,54 @@ func Warnings(c *Config) []string {
 	for _, s := range c.Services {
 		switch {
 		case len(s.RealServers) == 0:
-			warn("services.%s.real-servers: none: clients of %s are refused", s.Name, s.Listen)
+			warn("services.%s.real-servers: none: clients of %s are refused", s.Name, s.at())
 		case allQuiet(s.RealServers):
-			warn("services.%s.real-servers: every weight is 0: new connections to %s are refused", s.Name, s.Listen)
+			warn("services.%s.real-servers: every weight is 0: new connections to %s are refused", s.Name, s.at())
+		}
+		for _, problem := range s.oddities(c.IPVS.Settings) {
+			warn("services.%s.%s", s.Name, problem)
 		}
 	}
 	for _, pair := range overlaps(c.Network.Interfaces) {
 		warn("network.interfaces: %s", pair)
 	}
-	return warnings
+	return append(warnings, c.Management.badKeys()...)
+}
+
+// at says where clients find the service.
+func (s Service) at() string {
+	if len(s.Listen) == 0 {
+		return fmt.Sprintf("firewall mark %d", s.FWMark)
+	}
+	return strings.Join(texts(s.Listen), ", ")
+}
+
+// oddities names what the kernel takes and makes nothing of.
+func (s Service) oddities(settings Settings) []string {
+	var odd []string
+	ipsec := slices.Contains(s.Protocols, AH) || slices.Contains(s.Protocols, ESP)
+	udp := slices.Contains(s.Protocols, UDP) || len(s.Protocols) == 0
+	switch {
+	case ipsec:
+		odd = append(odd, "protocol: the kernel sends ah and esp where the same client's UDP port 500 goes, and chooses no real server for them by themselves")
+	case s.OnePacket && !udp:
+		odd = append(odd, "one-packet: only UDP is scheduled so, and protocol has none")
+	case s.Persistence != nil && s.Persistence.Engine == "sip" && !udp:
+		odd = append(odd, "persistence.engine: sip reads only UDP: clients are told apart by their address")
+	}
+	if s.Scheduler == "none" {
+		odd = append(odd, "scheduler: none chooses no real server: new connections are refused")
+	}
+	if s.ftpByNAT() && settings.Value("conntrack") != "true" {
+		odd = append(odd, "forward: nat of FTP needs ipvs.settings.conntrack: true, or the data connections do not get through")
+	}
+	return odd
+}
+
+// ftpByNAT says that the kernel's FTP helper has to rewrite addresses.
+func (s Service) ftpByNAT() bool {
+	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First == 21 && l.Last == 21 })
+	return ftp && slices.Contains(s.Protocols, TCP) && slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
 }
 
 func allQuiet(servers []RealServer) bool {

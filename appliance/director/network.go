@@ -16,8 +16,7 @@ func vips(cfg *config.Config, own []network.Address) []network.Address {
 	for _, a := range own {
 		seen[a.Prefix.Addr()] = true
 	}
-	for _, s := range cfg.Services {
-		vip := s.Listen.Addr()
+	for _, vip := range assigned(cfg.Services) {
 		if seen[vip] {
 			continue
 		}
@@ -32,6 +31,19 @@ func vips(cfg *config.Config, own []network.Address) []network.Address {
 		}
 	}
 	slices.SortFunc(all, func(a, b network.Address) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+	return all
+}
+
+// assigned returns the single VIPs that services want to be added.
+func assigned(services []config.Service) []netip.Addr {
+	var all []netip.Addr
+	for _, s := range services {
+		for _, listen := range s.Listen {
+			if s.Assign && listen.Prefix.IsSingleIP() {
+				all = append(all, listen.Prefix.Addr())
+			}
+		}
+	}
 	return all
 }
 
@@ -117,10 +129,10 @@ func flag(on bool) string {
 // forwardsByNAT tells in which address families real servers are behind NAT.
 func forwardsByNAT(services []config.Service) (nat4, nat6 bool) {
 	for _, s := range services {
-		if s.Forward == config.NAT {
-			nat4 = nat4 || s.Listen.Addr().Is4()
-			nat6 = nat6 || s.Listen.Addr().Is6()
-		}
+		nat := slices.ContainsFunc(s.RealServers, func(r config.RealServer) bool { return r.Forward == config.NAT }) ||
+			s.Forward == config.NAT && len(s.RealServers) == 0
+		nat4 = nat4 || nat && s.Family == config.IPv4
+		nat6 = nat6 || nat && s.Family == config.IPv6
 	}
 	return nat4, nat6
 }

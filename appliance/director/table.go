@@ -2,6 +2,8 @@ package director
 
 import (
 	"fmt"
+	"net/netip"
+	"time"
 
 	"dipper/appliance/config"
 	"dipper/appliance/ipvs"
@@ -16,41 +18,86 @@ func table(services []config.Service) ipvs.Table {
 	return t.Canonical()
 }
 
+// KeyOf returns what identifies a service of the configuration to the kernel.
+func KeyOf(s config.Service) ipvs.Key {
+	if s.FWMark != 0 {
+		return ipvs.Key{Address: unspecified(s.Family), FWMark: s.FWMark}
+	}
+	listen := s.Listen[0]
+	return ipvs.Key{
+		Protocol: ipvs.ProtocolByName(string(s.Protocols[0])),
+		Address:  listen.Prefix.Addr(),
+		Port:     listen.First,
+	}
+}
+
+func unspecified(f config.Family) netip.Addr {
+	if f == config.IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
 func service(s config.Service) ipvs.Service {
 	out := ipvs.Service{
-		Key: ipvs.Key{
-			Protocol: ipvs.ProtocolByName(string(s.Protocol)),
-			Address:  s.Listen.Addr(),
-			Port:     s.Listen.Port(),
-		},
+		Key:       KeyOf(s),
 		Scheduler: s.Scheduler,
-		Flags:     schedulerFlags(s.Scheduler),
+		Flags:     schedulerFlags(s.SchedulerFlags),
+	}
+	if s.OnePacket {
+		out.Flags |= ipvs.OnePacket
+	}
+	if p := s.Persistence; p != nil {
+		out.Flags |= ipvs.Persistent
+		out.Timeout = uint32(p.Timeout / time.Second)
+		out.Netmask = granularity(s.Family, p.PrefixLength)
+		out.Engine = p.Engine
 	}
 	for _, r := range s.RealServers {
-		out.RealServers = append(out.RealServers, realServer(s, r))
+		out.RealServers = append(out.RealServers, realServer(r))
 	}
 	return out
 }
 
-// schedulerFlags lets sh and mh fall back to another real server when the one
-// that a client hashes to has weight 0. Without it the kernel refuses such a
-// client with an ICMP port unreachable, though other real servers could serve.
-func schedulerFlags(scheduler string) ipvs.Flags {
-	if scheduler == "sh" || scheduler == "mh" {
-		return ipvs.SchedulerFlag1
+// granularity is the kernel's netmask: a mask for IPv4, a length for IPv6.
+func granularity(family config.Family, bits int) uint32 {
+	if family == config.IPv6 {
+		return uint32(bits)
 	}
-	return 0
+	return ^uint32(0) << (32 - bits)
 }
 
-func realServer(s config.Service, r config.RealServer) ipvs.RealServer {
-	out := ipvs.RealServer{
-		Address: r.Address,
-		Port:    r.Port,
-		Forward: forward(s.Forward),
-		Weight:  uint32(r.Weight),
+// schedulerFlags gives the bits of flags by name. Without fallback, the kernel
+// refuses a client whose real server has weight 0 with an ICMP port
+// unreachable, though other real servers could serve.
+func schedulerFlags(names []string) ipvs.Flags {
+	var flags ipvs.Flags
+	for _, name := range names {
+		switch name {
+		case "fallback", "flag-1":
+			flags |= ipvs.SchedulerFlag1
+		case "port", "flag-2":
+			flags |= ipvs.SchedulerFlag2
+		case "flag-3":
+			flags |= ipvs.SchedulerFlag3
+		default:
+			panic(fmt.Sprintf("BUG: director: a valid configuration with the scheduler flag %q", name))
+		}
 	}
-	if s.Forward == config.TUN {
-		out.Tunnel = tunnel(s.Tunnel)
+	return flags
+}
+
+func realServer(r config.RealServer) ipvs.RealServer {
+	out := ipvs.RealServer{
+		Address:        r.Address,
+		Port:           r.Port,
+		Forward:        forward(r.Forward),
+		Weight:         uint32(r.Weight),
+		UpperThreshold: uint32(r.UpperThreshold),
+		LowerThreshold: uint32(r.LowerThreshold),
+	}
+	if r.Forward == config.TUN {
+		out.Tunnel = tunnel(r.Tunnel)
 	}
 	return out
 }
@@ -68,12 +115,15 @@ func forward(f config.Forward) ipvs.Forward {
 }
 
 func tunnel(t config.Tunnel) ipvs.Tunnel {
-	switch t.Type {
+	return ipvs.Tunnel{Type: encapsulation(t.Type), Port: t.Port, Checksum: t.Checksum, RemoteChecksum: t.RemoteChecksum}
+}
+
+func encapsulation(e config.Encapsulation) ipvs.TunnelType {
+	switch e {
 	case config.GUE:
-		return ipvs.Tunnel{Type: ipvs.GUE, Port: t.Port, Checksum: t.Checksum}
+		return ipvs.GUE
 	case config.GRE:
-		return ipvs.Tunnel{Type: ipvs.GRE, Checksum: t.Checksum}
-	default:
-		return ipvs.Tunnel{}
+		return ipvs.GRE
 	}
+	return ipvs.IPIP
 }
