@@ -281,8 +281,7 @@ func (e *Editor) checkServer(c *Command) *Error {
 // knows more than that: a broadcast address of one of its networks is none.
 func unicast(a netip.Addr) bool {
 	if a.Is4() {
-		b := a.As4()
-		return b[0] != 0 && b[0] < 224
+		return a.As4()[0] != 0 && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
 }

@@ -29,9 +29,12 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "line %d: ", e.Line)
 	}
 	b.WriteString(e.Message)
-	if e.Detail != "" {
-		b.WriteString(": ")
-		b.WriteString(e.Detail)
+	switch {
+	case e.Detail == "":
+	case strings.HasSuffix(e.Message, "information."): // a whole sentence
+		b.WriteString(" " + e.Detail)
+	default:
+		b.WriteString(": " + e.Detail)
 	}
 	return b.String()
 }
@@ -46,7 +49,7 @@ func usage(message, detail string, arguments ...any) *Error {
 func tryHelp(detail string, arguments ...any) *Error {
 	return &Error{
 		Status:  StatusRefused,
-		Message: "Try `ipvsadm -h' or `ipvsadm --help' for more information.",
+		Message: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.",
 		Detail:  fmt.Sprintf(detail, arguments...),
 	}
 }
