@@ -188,7 +188,7 @@ type filePersistence struct {
 func (p *filePersistence) keys() []key {
 	return []key{
 		{"timeout", "how long a client is remembered",
-			scalar(&p.timeout, duration("a time", time.Second, maxPersistence, time.Second).otherwise(durationText(defaultPersistence)))},
+			scalar(&p.timeout, duration("a time", time.Second, MaxPersistence, time.Second).otherwise(durationText(defaultPersistence)))},
 		{"netmask", "the part of an IPv4 client's address that counts",
 			scalar(&p.netmask, typed(TypeMask, "255.255.255.0", netmask).otherwise("255.255.255.255"))},
 		{"prefix-length", "the part of an IPv6 client's address that counts",

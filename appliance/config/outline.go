@@ -132,7 +132,7 @@ func (s Service) outline() outline {
 	}
 	o.add(s.persistence())
 	o.flag("one-packet", s.OnePacket)
-	o.unless("on-down", string(s.OnDown), string(usualOnDown(s)))
+	o.unless("on-down", string(s.OnDown), string(UsualOnDown(s)))
 	o.unless("assign", strconv.FormatBool(s.Assign), "true")
 	o.text("forward", string(s.Forward))
 	o.add(s.Tunnel.outline())

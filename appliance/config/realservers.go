@@ -130,30 +130,37 @@ func (r *resolver) checkFamily(at place, server RealServer, service Service) boo
 // checkNotSelf reports real servers that are the director itself, and says
 // that one is not.
 func (r *resolver) checkNotSelf(address field[endpoint]) bool {
-	rip := address.value.address
+	problem := r.net.self(address.value.address, r.vips)
+	if problem != nil {
+		r.report(address.at, *problem)
+	}
+	return problem == nil
+}
+
+// self says why a real server is this machine, nil when it is not.
+func (t *topology) self(rip netip.Addr, vips vipIndex) *fault {
 	if problem := notBalanced(rip); problem != "" {
-		r.report(address.at, fault{problem: fmt.Sprintf("%s is %s", rip, problem), expected: "a real server's own address, or verify: false"})
-		return false
+		return &fault{problem: fmt.Sprintf("%s is %s", rip, problem), expected: "a real server's own address, or verify: false"}
 	}
-	if service := r.vips.service(rip); service != "" {
-		r.report(address.at, fault{problem: fmt.Sprintf("%s is the VIP of service %s", rip, service), expected: "a real server's own address",
-			hint: "LVS does not balance twice: the packet would end at the director"})
-		return false
+	if service := vips.service(rip); service != "" {
+		return &fault{problem: fmt.Sprintf("%s is the VIP of service %s", rip, service), expected: "a real server's own address",
+			hint: "LVS does not balance twice: the packet would end at the director"}
 	}
-	if own, mine := r.net.owner(rip); mine {
-		r.report(address.at, fault{problem: fmt.Sprintf("%s is the director's own address, on %s", rip, own.link), expected: "another machine's address",
-			hint: "LVS would hand the connections to the director's own ports, where nothing listens"})
-		return false
+	if own, mine := t.owner(rip); mine {
+		return &fault{problem: fmt.Sprintf("%s is the director's own address, on %s", rip, own.link), expected: "another machine's address",
+			hint: "LVS would hand the connections to the director's own ports, where nothing listens"}
 	}
-	return true
+	return nil
 }
 
 // checkReach reports real servers to which no packet would find its way.
 func (r *resolver) checkReach(at place, server RealServer, family Family) {
-	if problem := r.net.unreachable(server.Address, server.Forward); problem != nil {
+	problem := r.net.unreachable(server.Address, server.Forward)
+	if problem == nil {
+		problem = r.net.narrow(server, family)
+	}
+	if problem != nil {
 		r.report(at, *problem)
-	} else if server.Forward == TUN {
-		r.checkTunnelMTU(at, server, family)
 	}
 }
 

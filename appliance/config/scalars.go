@@ -24,7 +24,7 @@ const (
 	defaultMIIMon    = 100 * time.Millisecond
 	defaultWeight    = 1
 
-	maxPersistence     = 31 * 24 * time.Hour // ipvsadm's bound (ipvsadm.c, MAX_TIMEOUT)
+	MaxPersistence     = 31 * 24 * time.Hour // ipvsadm's bound (ipvsadm.c, MAX_TIMEOUT)
 	defaultPersistence = 6 * time.Minute     // ipvsadm's and keepalived's
 )
 
@@ -292,7 +292,7 @@ func isLetterOrDigit(r rune) bool {
 // serviceName checks the name of a virtual service: a word that needs no
 // quotes in a command line and no escape in a path.
 func serviceName(name string) *fault {
-	const expected = "a name of letters, digits, - and _ such as web or dns-udp"
+	const expected = "a name of letters, digits, -, _ and . such as web or dns-udp"
 	switch {
 	case name == "" || len(name) > 63:
 		return &fault{problem: fmt.Sprintf("a name of %d characters", len(name)), expected: expected, hint: "at most 63"}
@@ -300,7 +300,7 @@ func serviceName(name string) *fault {
 		return &fault{problem: fmt.Sprintf("the name %q begins with %q", clip(name), []rune(name)[0]), expected: expected}
 	}
 	for _, r := range name {
-		if !isLetterOrDigit(r) && r != '-' && r != '_' {
+		if !isLetterOrDigit(r) && !strings.ContainsRune("-_.", r) {
 			return &fault{problem: fmt.Sprintf("the name %q has the character %q", clip(name), r), expected: expected}
 		}
 	}

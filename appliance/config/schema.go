@@ -100,3 +100,12 @@ func describe(keys []key) []Schema {
 	}
 	return all
 }
+
+// Schedulers are the names of all schedulers.
+func Schedulers() []string { return schedulers() }
+
+// Protocols are all that a service can have.
+func Protocols() []Protocol { return protocols() }
+
+// FlagNames are the three flags of a scheduler, in the order of the kernel's.
+func FlagNames(scheduler string) [3]string { return flagsOf(scheduler) }

@@ -56,17 +56,17 @@ func (r *resolver) resolveService(raw named[fileService]) Service {
 	resolved.SchedulerFlags = r.resolveFlags(s)
 	resolved.Persistence = r.resolvePersistence(s, resolved)
 	r.checkOnePacket(s, resolved)
-	resolved.OnDown = or(s.onDown, usualOnDown(resolved))
+	resolved.OnDown = or(s.onDown, UsualOnDown(resolved))
 	demand(r.decoder, raw.field, "forward", s.forward, "dr, nat or tun: real servers are set up differently for each")
 	resolved.Tunnel = r.resolveTunnel(s.tunnel, s.forward)
 	resolved.RealServers = r.resolveRealServers(s, resolved)
 	return resolved
 }
 
-// usualOnDown is what becomes of a failed real server unless it is said: TCP
+// UsualOnDown is what becomes of a failed real server unless it is said: TCP
 // connections can finish where the failure was only a moment's; UDP flows
 // would stick to the dead one as long as their client goes on sending.
-func usualOnDown(s Service) OnDown {
+func UsualOnDown(s Service) OnDown {
 	if slices.Equal(s.Protocols, []Protocol{UDP}) {
 		return Reset
 	}
@@ -299,13 +299,21 @@ type vipIndex struct {
 	lengths  [2]map[int]bool // of the prefixes, IPv4 and IPv6
 }
 
+func newVIPIndex() vipIndex {
+	return vipIndex{make(map[netip.Prefix]string), [2]map[int]bool{{}, {}}}
+}
+
+func (i vipIndex) add(prefix netip.Prefix, service string) {
+	i.services[prefix] = service
+	i.lengths[familyIndex(prefix.Addr())][prefix.Bits()] = true
+}
+
 func vipsOf(services []named[fileService]) vipIndex {
-	index := vipIndex{make(map[netip.Prefix]string), [2]map[int]bool{{}, {}}}
+	index := newVIPIndex()
 	for _, s := range services {
 		for _, listen := range s.value.listen.value {
 			if listen.valid {
-				index.services[listen.value.Prefix] = s.name
-				index.lengths[familyIndex(listen.value.Prefix.Addr())][listen.value.Prefix.Bits()] = true
+				index.add(listen.value.Prefix, s.name)
 			}
 		}
 	}

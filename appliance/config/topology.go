@@ -166,21 +166,32 @@ func (t *topology) networks(a netip.Addr) []string {
 	return names
 }
 
-// Surroundings is what a network's configuration tells of the machine's
-// neighbours.
-type Surroundings struct{ topology }
+// Surroundings is what a configuration tells of the machine's neighbours.
+type Surroundings struct {
+	topology
+	vips vipIndex
+}
 
-// Surroundings of the machine with these interfaces and routes.
-func (n Network) Surroundings() *Surroundings {
-	s := new(Surroundings)
+// NewSurroundings makes them of the machine's network and services.
+func NewSurroundings(n Network, services []Service) *Surroundings {
+	s := &Surroundings{vips: newVIPIndex()}
+	s.mtu = make(map[string]int)
 	for _, i := range n.Interfaces {
 		for _, address := range i.Addresses {
 			s.addOwn(ownAddress{link: i.Name, prefix: address})
 		}
 		s.unknown4 = s.unknown4 || i.DHCP
 		s.unknown6 = s.unknown6 || i.AcceptRA
+		if i.MTU != 0 {
+			s.mtu[i.Name] = i.MTU
+		}
 	}
 	s.setRoutes(n.Routes)
+	for _, service := range services {
+		for _, listen := range service.Listen {
+			s.vips.add(listen.Prefix, service.Name)
+		}
+	}
 	return s
 }
 
@@ -188,9 +199,10 @@ func (n Network) Surroundings() *Surroundings {
 // services with Assign.
 func (s *Surroundings) CanAssign(vip netip.Addr) bool { return s.misplaced(vip) == nil }
 
-// CanVerify says that packets forwarded so get to a real server: Parse demands
-// it of real servers with Verify, which is also no VIP.
-func (s *Surroundings) CanVerify(rip netip.Addr, forward Forward) bool {
-	_, own := s.owner(rip)
-	return !own && notBalanced(rip) == "" && s.unreachable(rip, forward) == nil
+// CanVerify says that packets get to a real server of a service of this
+// family: Parse demands it of real servers with Verify.
+func (s *Surroundings) CanVerify(server RealServer, family Family) bool {
+	return s.self(server.Address, s.vips) == nil &&
+		s.unreachable(server.Address, server.Forward) == nil &&
+		s.narrow(server, family) == nil
 }

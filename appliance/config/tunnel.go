@@ -34,23 +34,24 @@ func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) 
 	return tunnel
 }
 
-// checkTunnelMTU reports interfaces whose configured MTU leaves too little for
-// a packet in a packet.
-func (r *resolver) checkTunnelMTU(at place, server RealServer, family Family) {
-	link := r.net.egress(server.Address)
-	mtu, configured := r.net.mtu[link]
-	if !configured {
-		return
+// narrow says why the interface towards a real server cannot carry a packet in
+// a packet, nil when it can.
+func (t *topology) narrow(server RealServer, family Family) *fault {
+	if server.Forward != TUN {
+		return nil
 	}
+	link := t.egress(server.Address)
+	mtu, configured := t.mtu[link]
 	inner := minMTU
 	if family == IPv6 {
 		inner = 1280
 	}
 	overhead := tunnelOverhead(server.Tunnel, server.Address)
-	if mtu < inner+overhead {
-		r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for a tunnel to %s", mtu, link, server.Address),
-			expected: fmt.Sprintf("at least %d: %d for the packet and %d for the tunnel", inner+overhead, inner, overhead)})
+	if !configured || mtu >= inner+overhead {
+		return nil
 	}
+	return &fault{problem: fmt.Sprintf("the MTU %d of %s is too small for a tunnel to %s", mtu, link, server.Address),
+		expected: fmt.Sprintf("at least %d: %d for the packet and %d for the tunnel", inner+overhead, inner, overhead)}
 }
 
 // tunnelOverhead is what a tunnel adds to every packet, in bytes: the outer IP
