@@ -16,10 +16,7 @@ var ErrNotTried = errors.New("not tried")
 // place in ops. Only when ctx or the socket ends are operations not tried, and
 // reported as ErrNotTried.
 //
-// The operations go to the kernel in batches, each in one datagram. The kernel
-// carries out a datagram in order, before the call that sends it returns; it
-// answers every message that it refuses, and the last one in any case: that
-// answer proves that all before it were carried out.
+// The operations go to the kernel in batches, as conversation.carryOut says.
 func (k *Kernel) Apply(ctx context.Context, ops []Op) error {
 	k.table.Lock()
 	defer k.table.Unlock()
@@ -56,53 +53,27 @@ func (k *Kernel) applyBatch(ctx context.Context, ops []Op) []error {
 	return failed
 }
 
-// apply sends the operations as one datagram and reads what the kernel refuses
-// of them, until it answers the last. Its own error means that this answer did
-// not come.
+// apply has the kernel carry out the operations of one batch. Its own error
+// means that nobody knows which of them it did.
 func (c *conversation) apply(ctx context.Context, ops []Op, fail func(i int, err error)) error {
-	first := c.sequence + 1
-	var sent [batch]int // which operation a message is, by its number from first
-	last := -1          // where the last message starts
+	var sent [batch]int // which operation a message is
 	count := 0
 	c.out = c.out[:0]
 	for i := range ops {
 		start := c.begin(ops[i].Kind.command(), 0)
-		attributes, err := ops[i].append(c.out)
+		b, err := ops[i].append(c.out)
 		if err != nil {
 			fail(i, err)
-			c.out = c.out[:start]
-			c.sequence--
+			c.cancel(start)
 			continue
 		}
-		c.out = attributes
+		c.out = b
 		c.end(start)
 		sent[count] = i
-		last = start
 		count++
 	}
 	if count == 0 {
 		return nil
 	}
-	c.acknowledge(last)
-	if err := c.send(ctx); err != nil {
-		return err
-	}
-	for answered := false; !answered; {
-		err := c.receive(ctx, func(a answer) error {
-			number := a.sequence - first
-			if number >= uint32(count) {
-				return fmt.Errorf("answer to message %d, expected %d to %d", a.sequence, first, c.sequence)
-			}
-			refused, err := a.refusal()
-			if err == nil && refused != nil {
-				fail(sent[number], refused)
-			}
-			answered = a.sequence == c.sequence
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.carryOut(ctx, count, func(number int, why *refusal) { fail(sent[number], why) })
 }

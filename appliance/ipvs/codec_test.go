@@ -250,7 +250,7 @@ func roundTrip(t *testing.T, op Op) {
 	}
 	if op.Kind == AddService {
 		var s ServiceStatistics
-		if err := s.decode(data); err != nil || !s.sameProperties(op.Service) {
+		if err := s.decode(data); err != nil || !s.sameProperties(&op.Service) {
 			t.Errorf("read back %+v, %v; want %+v", s, err, op.Service)
 		}
 		return

@@ -208,7 +208,15 @@ func (k *Kernel) StopDaemon(ctx context.Context, state DaemonState) error {
 // tell sends a command that is answered with nothing but its acknowledgement.
 func (k *Kernel) tell(ctx context.Context, command uint8, data []byte) error {
 	return k.converse(ctx, func(c *conversation) error {
-		return c.ask(ctx, command, 0, data, func([]byte) error { return nil })
+		c.out = c.out[:0]
+		start := c.begin(command, 0)
+		c.out = append(c.out, data...)
+		c.end(start)
+		var refused error
+		if err := c.carryOut(ctx, 1, func(_ int, why *refusal) { refused = why }); err != nil {
+			return err
+		}
+		return refused
 	})
 }
 

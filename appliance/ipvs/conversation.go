@@ -26,10 +26,9 @@ const (
 	largestAnswer = 32 << 10
 )
 
-// Edits go to the kernel in batches, one datagram each. It carries them out in
-// order, and answers those that it refuses and the last. The socket has room
-// for an answer to every one of them, whatever the kernel may think of them:
-// 1 KiB is what a short message takes in a socket's accounts.
+// Edits go to the kernel in batches, one datagram each. The socket has room for
+// an answer to every one of them, should the kernel refuse them all: 1 KiB is
+// what a short message takes in a socket's accounts.
 const (
 	batch         = 128
 	answerRoom    = 1 << 10
@@ -141,14 +140,19 @@ func lookupError(err error) error {
 // begin starts a message in the buffer that send sends: the caller appends the
 // attributes to c.out. It returns where the message starts, for end.
 func (c *conversation) begin(command uint8, flags uint16) (start int) {
+	start = c.header(c.family, flags)
+	c.out = append(c.out, command, c.version, 0, 0)
+	return start
+}
+
+func (c *conversation) header(kind, flags uint16) (start int) {
 	c.sequence++
 	start = len(c.out)
 	b := binary.NativeEndian.AppendUint32(c.out, 0) // the length, by end
-	b = binary.NativeEndian.AppendUint16(b, c.family)
+	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
 	b = binary.NativeEndian.AppendUint32(b, c.sequence)
-	b = binary.NativeEndian.AppendUint32(b, 0) // the kernel knows the sender
-	c.out = append(b, command, c.version, 0, 0)
+	c.out = binary.NativeEndian.AppendUint32(b, 0) // the kernel knows the sender
 	return start
 }
 
@@ -156,11 +160,10 @@ func (c *conversation) end(start int) {
 	binary.NativeEndian.PutUint32(c.out[start:], uint32(len(c.out)-start))
 }
 
-// acknowledge asks for an answer to the message that starts there, whatever
-// becomes of it.
-func (c *conversation) acknowledge(start int) {
-	flags := c.out[start+6:]
-	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
+// cancel takes back the message that begin started.
+func (c *conversation) cancel(start int) {
+	c.out = c.out[:start]
+	c.sequence--
 }
 
 // send sends what is in the buffer, as one datagram.
@@ -272,6 +275,42 @@ func (c *conversation) ask(ctx context.Context, command uint8, flags uint16, req
 				return fmt.Errorf("answer to message %d, expected %d", a.sequence, c.sequence)
 			}
 			ended, err = a.to(read)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryOut sends the messages in the buffer as one datagram, and after them one
+// that does nothing. The kernel carries out a datagram in order, before the
+// call that sends it returns, and answers every message that it refuses; its
+// answer to the last proves that all before it were carried out. Asked to
+// acknowledge each, it would now and then not: what it answers EINTR to, it
+// does not answer, such as the stop of a daemon that has not run yet
+// (net/netlink/af_netlink.c, netlink_rcv_skb; ip_vs_sync.c, stop_sync_thread).
+//
+// Refused gets the number of a message, counted from 0, and why. The error means
+// that the last answer did not come.
+func (c *conversation) carryOut(ctx context.Context, count int, refused func(number int, why *refusal)) error {
+	first := c.sequence - uint32(count) + 1
+	c.end(c.header(unix.NLMSG_NOOP, unix.NLM_F_ACK))
+	if err := c.send(ctx); err != nil {
+		return err
+	}
+	for ended := false; !ended; {
+		err := c.receive(ctx, func(a answer) error {
+			number := a.sequence - first
+			if number > uint32(count) || a.kind != unix.NLMSG_ERROR {
+				return fmt.Errorf("answer of kind %d to message %d, expected one to %d up to %d", a.kind, a.sequence, first, c.sequence)
+			}
+			ended = a.sequence == c.sequence
+			why, err := a.refusal()
+			if err == nil && why != nil && !ended {
+				refused(int(number), why)
+			}
 			return err
 		})
 		if err != nil {

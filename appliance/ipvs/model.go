@@ -131,40 +131,71 @@ func (r RealServer) otherFamily(service Key) bool {
 	return r.Address.Is4() != service.Address.Is4()
 }
 
-// Canonical returns t in canonical order, sharing nothing with t: services by
-// family, protocol, address and port, those with a firewall mark last, and
-// real servers by address and port. Real servers are inserted in this order,
-// so that every director that loads the same table builds the same mh table.
+// Canonical returns t in canonical order: services by family, protocol, address
+// and port, those with a firewall mark last, and real servers by address and
+// port. It shares nothing with t unless t is in that order already.
 func (t Table) Canonical() Table {
-	services := slices.Clone(t.Services)
-	for i := range services {
-		services[i].RealServers = slices.SortedFunc(
-			slices.Values(services[i].RealServers),
-			func(a, b RealServer) int { return a.Target().compare(b.Target()) })
+	if t.isCanonical() {
+		return t
 	}
-	slices.SortFunc(services, func(a, b Service) int { return a.Key.compare(b.Key) })
-	return Table{Services: services}
+	copied := Table{Services: slices.Clone(t.Services)}
+	for i := range copied.Services {
+		copied.Services[i].RealServers = slices.Clone(copied.Services[i].RealServers)
+	}
+	copied.sort()
+	return copied
 }
 
+func (t Table) sort() {
+	for i := range t.Services {
+		slices.SortFunc(t.Services[i].RealServers, compareRealServers)
+	}
+	slices.SortFunc(t.Services, compareServices)
+}
+
+func (t Table) isCanonical() bool {
+	for i := range t.Services {
+		if !slices.IsSortedFunc(t.Services[i].RealServers, compareRealServers) {
+			return false
+		}
+	}
+	return slices.IsSortedFunc(t.Services, compareServices)
+}
+
+func compareServices(a, b Service) int { return a.Key.compare(&b.Key) }
+
+func compareRealServers(a, b RealServer) int { return a.Target().compare(b.Target()) }
+
 // compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
-func (k Key) compare(other Key) int {
-	return cmp.Or(
-		cmp.Compare(min(k.FWMark, 1), min(other.FWMark, 1)), // marks last
-		cmp.Compare(k.Address.BitLen(), other.Address.BitLen()),
-		cmp.Compare(k.Protocol, other.Protocol),
-		k.Address.Compare(other.Address),
-		cmp.Compare(k.Port, other.Port),
-		cmp.Compare(k.FWMark, other.FWMark),
-	)
+func (k *Key) compare(other *Key) int {
+	if c := cmp.Compare(min(k.FWMark, 1), min(other.FWMark, 1)); c != 0 { // marks last
+		return c
+	}
+	if c := cmp.Compare(k.Address.BitLen(), other.Address.BitLen()); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Protocol, other.Protocol); c != 0 {
+		return c
+	}
+	if c := k.Address.Compare(other.Address); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Port, other.Port); c != 0 {
+		return c
+	}
+	return cmp.Compare(k.FWMark, other.FWMark)
 }
 
 func (t Target) compare(other Target) int {
-	return cmp.Or(t.Address.Compare(other.Address), cmp.Compare(t.Port, other.Port))
+	if c := t.Address.Compare(other.Address); c != 0 {
+		return c
+	}
+	return cmp.Compare(t.Port, other.Port)
 }
 
 // sameProperties tells whether a and b differ in nothing that an edit of the
 // service itself could change: real servers do not count.
-func (s Service) sameProperties(other Service) bool {
+func (s *Service) sameProperties(other *Service) bool {
 	return s.Key == other.Key &&
 		s.Scheduler == other.Scheduler &&
 		s.Flags == other.Flags &&

@@ -31,78 +31,89 @@ type Op struct {
 // empty while a real server is replaced. Services that are not desired go
 // last: an interruption leaves too much rather than too little.
 func Plan(observed, desired Table) []Op {
-	observed, desired = observed.Canonical(), desired.Canonical()
-	held := make(map[Key]Service, len(observed.Services))
-	for _, s := range observed.Services {
-		held[s.Key] = s
-	}
-	var ops []Op
-	wanted := make(map[Key]bool, len(desired.Services))
-	for _, s := range desired.Services {
-		if wanted[s.Key] {
-			continue // a duplicate, which the configuration refuses: the first counts
-		}
-		wanted[s.Key] = true
-		have, ok := held[s.Key]
-		ops = append(ops, planService(have, ok, s)...)
-	}
-	for _, s := range observed.Services {
-		if !wanted[s.Key] {
-			ops = append(ops, Op{Kind: DeleteService, Service: s.withoutRealServers()})
+	have, want := observed.Canonical().Services, desired.Canonical().Services
+	var ops, remove []Op
+	for len(have) > 0 || len(want) > 0 {
+		switch order := compareFirst(have, want, compareServices); {
+		case order < 0:
+			remove = append(remove, Op{Kind: DeleteService, Service: have[0].withoutRealServers()})
+			have = skipEqual(have, compareServices)
+		case order > 0:
+			ops = planService(ops, nil, &want[0])
+			want = skipEqual(want, compareServices)
+		default:
+			ops = planService(ops, &have[0], &want[0])
+			have, want = skipEqual(have, compareServices), skipEqual(want, compareServices)
 		}
 	}
-	return ops
+	return append(ops, remove...)
 }
 
-// planService returns the operations for one desired service; have is what
-// the kernel holds by its key, if exists.
-func planService(have Service, exists bool, want Service) []Op {
-	var ops []Op
-	service := want.withoutRealServers()
+// compareFirst compares the first entries of two lists; the end of a list
+// comes after everything.
+func compareFirst[E any](a, b []E, compare func(a, b E) int) int {
 	switch {
-	case !exists:
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return compare(a[0], b[0])
+}
+
+// skipEqual drops the first entry and those that are by the same key: a
+// duplicate, which the configuration refuses. The first counts.
+func skipEqual[E any](list []E, compare func(a, b E) int) []E {
+	n := 1
+	for n < len(list) && compare(list[0], list[n]) == 0 {
+		n++
+	}
+	return list[n:]
+}
+
+// planService appends the operations for one desired service; have is what the
+// kernel holds by its key, nil if nothing.
+func planService(ops []Op, have, want *Service) []Op {
+	service := want.withoutRealServers()
+	if have == nil {
 		ops = append(ops, Op{Kind: AddService, Service: service})
-	case !have.sameProperties(want):
+		return planRealServers(ops, service, nil, want.RealServers)
+	}
+	if !have.sameProperties(want) {
 		ops = append(ops, Op{Kind: EditService, Service: service})
 	}
-	return append(ops, planRealServers(service, have.RealServers, want.RealServers)...)
+	return planRealServers(ops, service, have.RealServers, want.RealServers)
 }
 
-// planRealServers returns the operations for the real servers of one service.
-func planRealServers(service Service, have, want []RealServer) []Op {
-	held := make(map[Target]RealServer, len(have))
-	for _, r := range have {
-		held[r.Target()] = r
-	}
-	var add, serve, drain, remove []Op
-	wanted := make(map[Target]bool, len(want))
-	for _, r := range want {
-		if wanted[r.Target()] {
+// planRealServers appends the operations for the real servers of one service.
+func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
+	var serve, drain, remove []Op
+	for len(have) > 0 || len(want) > 0 {
+		switch order := compareFirst(have, want, compareRealServers); {
+		case order < 0:
+			remove = append(remove, Op{Kind: DeleteRealServer, Service: service, RealServer: have[0]})
+			have = skipEqual(have, compareRealServers)
 			continue
-		}
-		wanted[r.Target()] = true
-		before, ok := held[r.Target()]
-		switch {
-		case !ok:
-			add = append(add, Op{Kind: AddRealServer, Service: service, RealServer: r})
-		case before == r:
-		case r.Weight > 0:
-			serve = append(serve, Op{Kind: EditRealServer, Service: service, RealServer: r})
+		case order > 0:
+			ops = append(ops, Op{Kind: AddRealServer, Service: service, RealServer: want[0]})
+		case have[0] == want[0]:
+		case want[0].Weight > 0:
+			serve = append(serve, Op{Kind: EditRealServer, Service: service, RealServer: want[0]})
 		default:
-			drain = append(drain, Op{Kind: EditRealServer, Service: service, RealServer: r})
+			drain = append(drain, Op{Kind: EditRealServer, Service: service, RealServer: want[0]})
 		}
-	}
-	for _, r := range have {
-		if !wanted[r.Target()] {
-			remove = append(remove, Op{Kind: DeleteRealServer, Service: service, RealServer: r})
+		if compareFirst(have, want, compareRealServers) == 0 {
+			have = skipEqual(have, compareRealServers)
 		}
+		want = skipEqual(want, compareRealServers)
 	}
-	ops := append(add, serve...)
+	ops = append(ops, serve...)
 	ops = append(ops, drain...)
 	return append(ops, remove...)
 }
 
-func (s Service) withoutRealServers() Service {
-	s.RealServers = nil
-	return s
+func (s *Service) withoutRealServers() Service {
+	without := *s
+	without.RealServers = nil
+	return without
 }

@@ -41,12 +41,20 @@ type RealServerStatistics struct {
 // table drops what was counted.
 func table(statistics []ServiceStatistics) Table {
 	var t Table
-	for _, s := range statistics {
-		service := s.Service
-		for _, r := range s.RealServers {
-			service.RealServers = append(service.RealServers, r.RealServer)
-		}
-		t.Services = append(t.Services, service)
+	if len(statistics) > 0 {
+		t.Services = make([]Service, len(statistics))
 	}
-	return t.Canonical()
+	for i := range statistics {
+		t.Services[i] = statistics[i].Service
+		if len(statistics[i].RealServers) == 0 {
+			continue
+		}
+		servers := make([]RealServer, len(statistics[i].RealServers))
+		for j := range servers {
+			servers[j] = statistics[i].RealServers[j].RealServer
+		}
+		t.Services[i].RealServers = servers
+	}
+	t.sort()
+	return t
 }

@@ -1,0 +1,113 @@
+package ipvs
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+
+	"net/netip"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"dipper/qemu/lab"
+	"dipper/qemu/machine"
+)
+
+func TestScratch(t *testing.T) {
+	pattern := os.Getenv("SCRATCH")
+	if pattern == "" {
+		t.Skip("scratch")
+	}
+	cluster := lab.StartT(t, &lab.Description{Name: "own-kernel", Nodes: []*lab.Node{{
+		Name: "host", Peer: true,
+		Change: func(c *machine.Config) error { c.Memory = 1500; c.CountInstructions = os.Getenv("NOCOUNT") == ""; return nil },
+	}}})
+	path := t.TempDir() + "/p.test"
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	program, _ := os.ReadFile(path)
+	host := cluster.Peer("host")
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer stop()
+	if _, err := host.RunWith(ctx, "base64 -d >/tmp/package.test; chmod +x /tmp/package.test", base64.StdEncoding.EncodeToString(program)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := host.Run(ctx, onOwnKernel+"=1 IN_GUEST=1 /tmp/package.test -test.timeout 100m -test.run='^("+pattern+")$' -test.v 2>&1")
+	t.Log(out, err)
+}
+
+func scratchTable(services, servers int) Table {
+	var t Table
+	for i := range services {
+		s := Service{Key: Key{Protocol: TCP, Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Port: 80}, Scheduler: "wrr"}
+		for j := range servers {
+			s.RealServers = append(s.RealServers, RealServer{Address: netip.AddrFrom4([4]byte{10, 2, byte(j >> 8), byte(j)}), Port: 80, Forward: DR, Weight: 1})
+		}
+		t.Services = append(t.Services, s)
+	}
+	return t
+}
+
+func count(t *testing.T, name string, do func()) {
+	start := time.Now()
+	do()
+	fmt.Printf("%-40s %8.1f M instructions\n", name, float64(time.Since(start))/1e6)
+}
+
+func TestMeasureTable(t *testing.T) {
+	if os.Getenv("IN_GUEST") == "" {
+		t.Skip()
+	}
+	for _, size := range []int{100, 1000, 2000, 4000} {
+		k, _ := live(t)
+		want := scratchTable(size, 10)
+		ops := Plan(Table{}, want)
+		count(t, fmt.Sprintf("apply %d", size), func() {
+			if err := k.Apply(t.Context(), ops); err != nil {
+				t.Fatal(err)
+			}
+		})
+		del := Plan(want, Table{})
+		count(t, fmt.Sprintf("delete %d", size), func() {
+			if err := k.Apply(t.Context(), del); err != nil {
+				t.Fatal(err)
+			}
+		})
+		count(t, fmt.Sprintf("apply %d", size), func() {
+			if err := k.Apply(t.Context(), ops); err != nil {
+				t.Fatal(err)
+			}
+		})
+		count(t, "Statistics", func() { k.Statistics(t.Context()) })
+		var got Table
+		count(t, "observe", func() { got, _ = k.Observe(t.Context()) })
+		count(t, "plan nothing", func() { ops = Plan(got, want) })
+		count(t, "dests undecoded", func() {
+			_ = k.converse(t.Context(), func(c *conversation) error {
+				for i := range want.Services {
+					if err := c.ask(t.Context(), cmdGetDest, 0x300, want.Services[i].Key.append(nil), func([]byte) error { return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return nil
+			})
+		})
+		count(t, "dests undecoded 8k", func() {
+			_ = k.converse(t.Context(), func(c *conversation) error {
+				c.in = c.in[:8192]
+				defer func() { c.in = c.in[:32768] }()
+				for i := range want.Services {
+					if err := c.ask(t.Context(), cmdGetDest, 0x300, want.Services[i].Key.append(nil), func([]byte) error { return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return nil
+			})
+		})
+	}
+}
