@@ -1,0 +1,135 @@
+package candidate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Read reads a document from what somebody pasted or fetched: YAML, or a list
+// of commands as Commands gives them.
+func Read(name, text string) (*Document, error) {
+	if !commandText(text) {
+		return Parse(name, []byte(text))
+	}
+	d := New()
+	if err := d.Run(name, text); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// commandText holds for texts whose first line is a command.
+func commandText(text string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		words, err := Split(line)
+		if err == nil && len(words) == 0 {
+			continue
+		}
+		return err == nil && slices.Contains(verbs(), words[0])
+	}
+	return false
+}
+
+func verbs() []string {
+	return []string{"set", "delete", "rename", "copy", "insert", "annotate"}
+}
+
+// LineError is a command of several that could not be run.
+type LineError struct {
+	Name string // the file's
+	Line int    // from 1
+	Text string
+	Err  error
+}
+
+// Error gives the place, the fault and the line.
+func (e *LineError) Error() string {
+	return fmt.Sprintf("%s:%d: %v: %s", e.Name, e.Line, e.Err, clip(e.Text))
+}
+
+// Unwrap gives the fault of the line alone.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Run runs commands, one on each line: all of them or, with an error, which
+// is a *LineError, none.
+func (d *Document) Run(name, text string) error {
+	edited := d.Clone()
+	number := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		number++
+		words, err := Split(line)
+		if err == nil && len(words) > 0 {
+			err = edited.Do(words...)
+		}
+		if err != nil {
+			return &LineError{name, number, line, err}
+		}
+	}
+	d.root = edited.root
+	return nil
+}
+
+// Do runs one command, beginning with its verb. A returned error is of type
+// *WordError; its Word counts from the verb.
+func (d *Document) Do(words ...string) error {
+	if len(words) == 0 {
+		return &WordError{Problem: "no command", Expected: "one of " + list(verbs())}
+	}
+	err := d.do(words[0], words[1:])
+	var fault *WordError
+	if errors.As(err, &fault) {
+		fault.Word++
+	}
+	return err
+}
+
+func (d *Document) do(verb string, words []string) error {
+	switch verb {
+	case "set":
+		return d.Set(words...)
+	case "delete":
+		return d.Delete(words...)
+	case "rename":
+		return d.Rename(words...)
+	case "copy":
+		return d.Copy(words...)
+	case "insert":
+		return d.Insert(words...)
+	case "annotate":
+		if len(words) == 0 {
+			return &WordError{Problem: "the text is missing", Expected: `a path and a text: services web "new since May"`}
+		}
+		last := len(words) - 1
+		return d.Annotate(words[last], words[:last]...)
+	}
+	return &WordError{Word: -1, Problem: fmt.Sprintf("unknown command %q", clip(verb)), Expected: "one of " + list(verbs())}
+}
+
+// Merge adds what another document has and changes what it says differently,
+// as Junos's load merge does: values are replaced, lists get what they lack,
+// entries and items that are in both are merged. Nothing is taken away.
+func (d *Document) Merge(other *Document) {
+	d.root.merge(nil, other.root)
+}
+
+// Replace replaces the top-level parts that another document has (role,
+// network, services, ...) and leaves the others as they are. It is what
+// Junos's load replace does where every top-level part is marked so.
+func (d *Document) Replace(other *Document) {
+	for _, child := range other.root.children {
+		if old := d.root.child(child.name); old != nil {
+			d.root.remove(old)
+		}
+		d.root.add(child.clone())
+	}
+	if other.root.comment != "" {
+		d.root.comment = other.root.comment
+	}
+}
+
+// Override makes the document equal to another, as load override does.
+func (d *Document) Override(other *Document) {
+	d.root = other.root.clone()
+}

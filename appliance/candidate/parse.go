@@ -1,0 +1,96 @@
+package candidate
+
+import (
+	"fmt"
+
+	"dipper/appliance/config"
+)
+
+// Parse reads a document from YAML, with its comments. Keys and values are
+// checked each by itself; the name stands for the file in errors, which are
+// config.Errors.
+func Parse(name string, yaml []byte) (*Document, error) {
+	source, err := config.ReadSource(name, yaml)
+	if err != nil {
+		return nil, err
+	}
+	d := New()
+	l := loader{file: name}
+	l.fill(d.root, source)
+	if len(l.errors) > 0 {
+		return nil, l.errors
+	}
+	return d, nil
+}
+
+// loader turns a source into nodes.
+type loader struct {
+	file   string
+	errors config.Errors
+}
+
+func (l *loader) fill(n *node, source *config.Source) {
+	n.comment = source.Comment
+	switch {
+	case n.keyed():
+		l.section(n, source)
+	case n.named():
+		for _, member := range source.Members {
+			entry := n.add(&node{shape: n.shape, part: memberPart, name: member.Name})
+			l.fill(entry, member.Source)
+		}
+	case n.leaf():
+		n.text = canonicalValue(n.shape, source.Text)
+	case n.shape.Kind == config.KindValues:
+		l.values(n, source)
+	default:
+		for _, item := range source.Items {
+			l.item(n, item)
+		}
+	}
+}
+
+func (l *loader) section(n *node, source *config.Source) {
+	for _, member := range source.Members {
+		shape := &n.shape.Keys[keyIndex(n.shape, member.Name)]
+		l.fill(n.key(shape), member.Source)
+		if child := n.child(member.Name); len(child.children) == 0 && (child.listed() || child.named()) {
+			n.remove(child) // an empty list says nothing
+		}
+	}
+}
+
+// values reads a list of values, or the one that stands for it. What is there
+// twice is there once.
+func (l *loader) values(n *node, source *config.Source) {
+	items := source.Items
+	if len(items) == 0 && n.shape.Single && source.Text != "" {
+		items = []*config.Source{{Text: source.Text}}
+	}
+	for _, item := range items {
+		name := canonicalValue(n.shape, item.Text)
+		if n.child(name) == nil {
+			n.add(&node{shape: n.shape, part: valuePart, name: name, comment: item.Comment})
+		}
+	}
+}
+
+func (l *loader) item(list *node, source *config.Source) {
+	item := &node{shape: list.shape, part: memberPart}
+	l.fill(item, source)
+	first := list.shape.Identity[0]
+	if item.child(first) == nil {
+		l.report(source, fmt.Sprintf("an item of %s without its %s", list.name, first))
+		return
+	}
+	identify(item, item.identity())
+	if list.child(item.name) != nil {
+		l.report(source, fmt.Sprintf("%s is in %s twice", item.name, list.name))
+		return
+	}
+	list.add(item)
+}
+
+func (l *loader) report(at *config.Source, problem string) {
+	l.errors = append(l.errors, config.Error{File: l.file, Line: at.Line, Column: 1, Problem: problem})
+}
