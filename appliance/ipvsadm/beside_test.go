@@ -411,7 +411,7 @@ func TestBesideRandomCommandLines(t *testing.T) {
 	writeEtc(t, hostNames)
 	model := newModel(t)
 	random := rand.New(rand.NewPCG(1, 31))
-	for range 1500 {
+	for range 400 {
 		model.same(t, anyCommandLine(random)...)
 	}
 	model.sameTable(t)
@@ -610,6 +610,53 @@ func TestBesideRestore(t *testing.T) {
 			t.Errorf("what this package (-) and Debian's program (+) make of the same rules:\n%s", diff)
 		}
 	}
+}
+
+// TestBesideDaemons starts and stops connection synchronisation by this
+// package, and lists and saves what runs.
+func TestBesideDaemons(t *testing.T) {
+	k := beside(t)
+	for _, line := range []string{"link add sync0 type dummy", "link set sync0 up", "address add 10.77.0.1/24 dev sync0", "route add 224.0.0.0/4 dev sync0"} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", line, err, out)
+		}
+	}
+	real(t, "", "--set", "900", "120", "300")
+	sameListing(t, k, nil, "-L", "--daemon")
+	for _, line := range []string{
+		"--start-daemon master --mcast-interface sync0 --syncid 5",
+		"--start-daemon backup --mcast-interface sync0 --mcast-group 224.0.0.99 --mcast-port 9000 --mcast-ttl 3 --sync-maxlen 1400",
+		"--stop-daemon master",
+		"--start-daemon master --mcast-interface sync0 --mcast-group ff05::1:2 --syncid 255",
+	} {
+		if o := runOurs(t, k, nil, "", strings.Fields(line)...); o != (outcome{}) {
+			t.Errorf("ipvsadm %s: %+v", line, o)
+		}
+		sameListing(t, k, nil, "-L", "--daemon")
+	}
+	refused := runOurs(t, k, nil, "", "--start-daemon", "backup", "--mcast-interface", "sync0")
+	if want, _ := runReal("", "--start-daemon", "backup", "--mcast-interface", "sync0"); refused.status != want.status || !strings.HasPrefix(refused.errOut, strings.TrimSpace(want.errOut)) {
+		t.Errorf("a second daemon: Debian's %+v, ours %+v", want, refused)
+	}
+	whole := runOurs(t, k, nil, "", "-Sn", "--all").out
+	listed := real(t, "", "-L", "--daemon")
+	for _, state := range []string{"master", "backup"} {
+		real(t, "", "--stop-daemon", state)
+	}
+	real(t, "", "--set", "1", "2", "3")
+	real(t, whole, "-R") // Debian's program reads what only this one writes
+	if got := real(t, "", "-L", "--daemon"); got != listed {
+		t.Errorf("saved %q, and restored by Debian's program:\n%swant:\n%s", whole, got, listed)
+	}
+	if got := real(t, "", "-L", "--timeout"); got != "Timeout (tcp tcpfin udp): 900 120 300\n" {
+		t.Error(got)
+	}
+	for _, state := range []string{"master", "backup"} {
+		if o := runOurs(t, k, nil, "", "--stop-daemon", state); o != (outcome{}) {
+			t.Errorf("stop %s: %+v", state, o)
+		}
+	}
+	sameListing(t, k, nil, "-L", "--daemon")
 }
 
 // rulesOf are the lines of saved rules in an order that says nothing: that of

@@ -171,6 +171,7 @@ func (p *parser) takeFWMark(v value) *Error {
 		return usage(fmt.Sprintf("invalid fwmark value `%s' specified", v.text), "a mark is a number from 1 to %d", uint32(math.MaxUint32))
 	}
 	p.mark = uint32(mark)
+	p.protocol = ipvs.TCP // for the names of real servers' ports
 	return nil
 }
 
