@@ -1,0 +1,369 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"dipper/appliance/api"
+	"dipper/shell/grammar"
+	"dipper/shell/output"
+)
+
+// configurationTable is the table of the commands in configuration mode.
+func configurationTable() []*command {
+	path := func(kind api.EditKind, repeated bool) grammar.Arg {
+		return grammar.Arg{Name: "path", Help: "words of the configuration", Kind: strings.TrimSpace(kindPath + " " + string(kind)), Repeated: repeated, Verbatim: repeated}
+	}
+	admin := func(c *command) *command {
+		c.Role = api.Admin
+		return c
+	}
+	edits := func(name, help string, kind api.EditKind) *command {
+		return admin(&command{Name: name, Help: help, Args: []grammar.Arg{path(kind, true)}, Run: verb{do: edit(kind)}})
+	}
+	anywhere := path("", true)
+	anywhere.Optional = true
+	return []*command{
+		edits("set", "give a setting its value", api.EditSet),
+		edits("delete", "remove a setting or all below it", api.EditDelete),
+		edits("rename", "give something another name: PATH to NAME", api.EditRename),
+		edits("copy", "make another like it: PATH to NAME", api.EditCopy),
+		edits("insert", "move within a list: PATH ITEM before|after OTHER", api.EditInsert),
+		edits("annotate", "write a comment: PATH \"text\"", api.EditAnnotate),
+		{Name: "edit", Help: "go to a part of the configuration", Args: []grammar.Arg{path("", true)}, Run: verb{do: editLevel}},
+		{Name: "up", Help: "go back up", Args: []grammar.Arg{{Name: "levels", Help: "how many levels", Optional: true, Check: isNumber(1, 100)}}, Run: verb{do: up}},
+		{Name: "top", Help: "go to the top", Run: verb{do: func(_ context.Context, c *call) error { c.conversation.level = nil; return nil }}},
+		{Name: "show", Help: "show the candidate, or a part of it", Args: []grammar.Arg{anywhere}, Run: verb{do: showCandidate, json: true}},
+		{Name: "compare", Help: "what the candidate changes", Args: []grammar.Arg{optional(whichArg("compare with"))},
+			Options: showFlags[:1], Run: verb{do: compare, json: true}},
+		commitCommand(),
+		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Run: verb{do: confirm}},
+		{Name: "revert", Help: "undo a commit that waits to be confirmed", Run: verb{do: revert}},
+		{Name: "rollback", Help: "make the candidate what was committed before", Args: []grammar.Arg{{
+			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isNumber(0, 1<<30),
+		}}, Run: verb{do: rollback}},
+		{Name: "load", Help: "take settings from a file", Sub: loadTable(loadInto)},
+		{Name: "save", Help: "keep the running configuration over a reboot", Run: verb{do: save},
+			Options: []grammar.Option{option("comment", "why", grammar.Arg{Name: "text", Help: "comment"})}},
+		{Name: "discard", Help: "forget all changes", Run: verb{do: editPlain(api.EditDiscard)}},
+		{Name: "run", Help: "run a command as outside of configuration mode", Sub: everydayTable()},
+		{Name: "exit", Help: "leave this level, or configuration mode", Bare: true, Run: verb{do: exitLevel}, Sub: []*command{
+			{Name: "configuration-mode", Help: "leave configuration mode from any level", Run: verb{do: exitConfiguration}},
+		}},
+		{Name: "quit", Help: "leave configuration mode", Run: verb{do: exitConfiguration}},
+		{Name: "help", Help: "how to use this shell", Run: verb{do: help}},
+	}
+}
+
+// configure opens a candidate.
+func configure(ctx context.Context, c *call) error {
+	shared := c.Command().Name == "shared"
+	others, err := c.API.Candidates(ctx)
+	if err != nil {
+		return err
+	}
+	candidate, err := c.API.OpenCandidate(ctx, shared)
+	if err != nil {
+		return err
+	}
+	c.conversation.candidate, c.conversation.level = &candidate, nil
+	for _, o := range others {
+		if o.ID == candidate.ID {
+			if o.Changed {
+				c.say(output.Warning, "the shared candidate has changes already, since %s: \"compare\" shows them", c.style.Time(o.Since))
+			}
+			continue
+		}
+		what := "has a candidate open"
+		if o.Changed {
+			what = "has uncommitted changes"
+		}
+		c.say(output.Warning, "%s %s since %s", who(o.Owner), what, c.style.Time(o.Since))
+	}
+	return nil
+}
+
+// say tells the user something that is no answer: scripts do not see it among
+// the output.
+func (c *call) say(mood output.Mood, format string, args ...any) {
+	fmt.Fprintf(c.errOut, "%s\n", c.style.Paint(mood, fmt.Sprintf(format, args...)))
+}
+
+// candidateID is the candidate that is edited, or the running configuration.
+func (c *conversation) candidateID() string {
+	if c.candidate == nil {
+		return "running"
+	}
+	return c.candidate.ID
+}
+
+// edit makes an edit of the words after the verb, below the present level.
+func edit(kind api.EditKind) func(context.Context, *call) error {
+	return func(ctx context.Context, c *call) error {
+		words := c.Words("path")
+		e := api.Edit{Kind: kind, Words: append(slices.Clone(c.level), c.Texts("path")...)}
+		if kind == api.EditAnnotate {
+			if len(words) < 2 {
+				return mistakeAt(words[0], "annotate: the comment is missing", `annotate PATH "text"; "" removes it`)
+			}
+			last := len(e.Words) - 1
+			e.Words, e.Text = e.Words[:last], e.Words[last]
+		}
+		candidate, err := c.API.EditCandidate(ctx, c.candidate.ID, e)
+		if err != nil {
+			return c.atPath(err, words, len(c.level))
+		}
+		c.conversation.candidate = &candidate
+		return nil
+	}
+}
+
+// editPlain makes an edit without words.
+func editPlain(kind api.EditKind) func(context.Context, *call) error {
+	return func(ctx context.Context, c *call) error { return c.edit(ctx, api.Edit{Kind: kind}) }
+}
+
+func (c *call) edit(ctx context.Context, e api.Edit) error {
+	candidate, err := c.API.EditCandidate(ctx, c.candidate.ID, e)
+	if err == nil {
+		c.conversation.candidate = &candidate
+	}
+	return err
+}
+
+func rollback(ctx context.Context, c *call) error {
+	if err := c.edit(ctx, api.Edit{Kind: api.EditRollback, Words: []string{c.Value("revision")}}); err != nil {
+		return err
+	}
+	c.say(output.Plain, "the candidate is revision %s now: \"compare\" shows what that changes, \"commit\" makes it so", c.Value("revision"))
+	return nil
+}
+
+// editLevel goes to a part of the configuration, which need not be there yet.
+func editLevel(ctx context.Context, c *call) error {
+	words := c.Words("path")
+	level := append(slices.Clone(c.level), c.Texts("path")...)
+	_, err := c.API.CompleteCandidate(ctx, c.candidate.ID, api.CompleteQuery{Words: append(slices.Clone(level), ""), Limit: 1})
+	if err != nil {
+		return c.atPath(err, words, len(c.level))
+	}
+	c.conversation.level = level
+	return nil
+}
+
+func up(_ context.Context, c *call) error {
+	n := 1
+	if c.Has("levels") {
+		fmt.Sscan(c.Value("levels"), &n) // checked when it was read
+	}
+	c.conversation.level = c.level[:max(0, len(c.level)-n)]
+	return nil
+}
+
+func showCandidate(ctx context.Context, c *call) error {
+	path := append(slices.Clone(c.level), c.Texts("path")...)
+	text, err := c.API.ShowCandidate(ctx, c.candidate.ID, c.query(path))
+	if err != nil {
+		return c.atPath(err, c.Words("path"), len(c.level))
+	}
+	return c.writeText(text)
+}
+
+func compare(ctx context.Context, c *call) error {
+	which := c.Value("configuration")
+	if which == "" {
+		which = "running"
+	}
+	k, err := c.API.CompareCandidate(ctx, c.candidate.ID, which)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.writeJSON(k)
+	}
+	return drawComparison(c, k)
+}
+
+// commitCommand is commit with its options.
+func commitCommand() *command {
+	return &command{
+		Name: "commit", Help: "make the candidate the running and the saved configuration", Role: api.Admin,
+		Options: commitOptions(), Run: verb{do: commit, json: true},
+	}
+}
+
+func commitOptions() []grammar.Option {
+	return []grammar.Option{
+		{Name: "check", Help: "only say what would be done"},
+		option("confirmed", "undo it unless it is confirmed within a time", spanArg),
+		option("comment", "why, for the list of revisions", grammar.Arg{Name: "text", Help: "comment"}),
+		{Name: "anyway", Help: "although somebody else changed the running configuration"},
+		showFlags[0],
+	}
+}
+
+func commit(ctx context.Context, c *call) error {
+	o := api.CommitOptions{CheckOnly: c.Has("check"), Comment: c.Value("comment"), Anyway: c.Has("anyway")}
+	if c.Has("confirmed") {
+		span, err := parseSpan(c.Value("confirmed"))
+		if err != nil {
+			return err
+		}
+		o.Confirm = api.Duration(span)
+	}
+	done, err := c.API.Commit(ctx, c.candidate.ID, o)
+	if err != nil {
+		return explainConflict(err)
+	}
+	c.renewCandidate(ctx)
+	if c.json {
+		return c.writeJSON(done)
+	}
+	return c.committed(done, o)
+}
+
+// renewCandidate learns how the candidate stands after a commit.
+func (c *conversation) renewCandidate(ctx context.Context) {
+	all, err := c.API.Candidates(ctx)
+	if err != nil {
+		return // the next edit tells
+	}
+	for _, k := range all {
+		if c.candidate != nil && k.ID == c.candidate.ID {
+			c.candidate = &k
+		}
+	}
+}
+
+// explainConflict says what to do when somebody else was faster.
+func explainConflict(err error) error {
+	no, ok := asRefusal(err)
+	if !ok || !no.Conflict {
+		return err
+	}
+	explained := *no
+	explained.Details = append(slices.Clone(no.Details),
+		`what to do: "compare" shows your changes against the running configuration as it is now;`,
+		`"commit anyway" makes the candidate the running configuration, which undoes what the other changed;`,
+		`"discard" begins again from the running configuration`)
+	return &explained
+}
+
+func asRefusal(err error) (*api.Error, bool) {
+	var no *api.Error
+	return no, errors.As(err, &no)
+}
+
+// committed says what a commit did.
+func (c *call) committed(done api.Committed, o api.CommitOptions) error {
+	if len(done.Tree)+len(done.Plan) == 0 && done.Revision == 0 && done.ConfirmBy.IsZero() {
+		c.printf("nothing to change\n")
+		return nil
+	}
+	if o.CheckOnly {
+		if err := drawComparison(c, done.Comparison); err != nil {
+			return err
+		}
+		c.printf("the configuration is correct; nothing was changed\n")
+		return nil
+	}
+	c.section("warnings", done.Warnings, output.Warning)
+	edits := fmt.Sprintf("%d kernel edits", len(done.Plan))
+	if len(done.Plan) == 1 {
+		edits = "1 kernel edit"
+	}
+	switch {
+	case !done.ConfirmBy.IsZero():
+		c.printf("committed with %s; it is undone in %s unless you \"confirm\"\n", edits, inFuture(c.style, done))
+	case done.Revision > 0:
+		c.printf("committed as revision %d with %s\n", done.Revision, edits)
+	default:
+		c.printf("committed with %s\n", edits)
+	}
+	return nil
+}
+
+func confirm(ctx context.Context, c *call) error {
+	r, err := c.API.Confirm(ctx)
+	if err != nil {
+		return err
+	}
+	c.printf("confirmed: this is revision %d now\n", r.Number)
+	return nil
+}
+
+func revert(ctx context.Context, c *call) error {
+	if err := c.API.Revert(ctx); err != nil {
+		return err
+	}
+	c.printf("the unconfirmed commit is undone\n")
+	return nil
+}
+
+func save(ctx context.Context, c *call) error {
+	r, err := c.API.Save(ctx, c.Value("comment"))
+	if err != nil {
+		return err
+	}
+	if r.Number == 0 {
+		c.printf("the running configuration is saved already\n")
+		return nil
+	}
+	c.printf("saved as revision %d\n", r.Number)
+	return nil
+}
+
+func exit(_ context.Context, c *call) error {
+	c.over = true
+	return nil
+}
+
+// exitLevel goes to the top from a level of edit, and leaves configuration mode
+// from there.
+func exitLevel(ctx context.Context, c *call) error {
+	if len(c.level) > 0 {
+		c.conversation.level = nil
+		return nil
+	}
+	return exitConfiguration(ctx, c)
+}
+
+func exitConfiguration(ctx context.Context, c *call) error {
+	if c.candidate.Changed && !c.candidate.Shared && c.screen != nil {
+		if err := c.confirmed(ctx, "There are uncommitted changes. Leave and forget them?"); err != nil {
+			return err
+		}
+	} else if c.candidate.Changed {
+		c.say(output.Warning, "%s", lostOrKept(c.candidate.Shared))
+	}
+	c.conversation.closeCandidate(ctx)
+	return nil
+}
+
+func lostOrKept(shared bool) string {
+	if shared {
+		return "the shared candidate keeps its uncommitted changes"
+	}
+	return "warning: the changes were not committed and are gone"
+}
+
+// errNo is the answer to a question.
+var errNo = errors.New("nothing was done")
+
+// confirmed asks a question that somebody at a terminal has to answer by y.
+func (c *call) confirmed(ctx context.Context, question string) error {
+	fmt.Fprintf(c.conversation.out, "%s [y/N] ", question)
+	answer, err := c.screen.Ask(ctx)
+	if err != nil {
+		fmt.Fprintln(c.conversation.out)
+		return err
+	}
+	fmt.Fprintln(c.conversation.out, strings.TrimSpace(answer))
+	if answer != "y" && answer != "Y" {
+		return errNo
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+// Package terminal works a user's terminal: it reads keys, edits lines with a
+// history, shows long output page by page and live displays, and keeps up with
+// the window's size. It must not know what the lines mean. There is no state
+// outside of a Screen: as many as there are users work side by side.
+package terminal
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+)
+
+// Size is that of a window, in cells.
+type Size struct{ Width, Height int }
+
+// Terminal is what a user sits at.
+type Terminal struct {
+	Width, Height int         // 0: not known
+	Resized       <-chan Size // nil: never
+	Type          string      // as in TERM
+}
+
+// defaultSize is taken where the terminal does not say, as on a serial line.
+var defaultSize = Size{Width: 80, Height: 24}
+
+// Screen is a terminal at work.
+type Screen struct {
+	keys keyQueue
+	dumb bool
+
+	mu   sync.Mutex
+	out  io.Writer
+	size Size
+}
+
+// Open starts to work a terminal until ctx ends or in does. Keys are read all
+// the time, so that Ctrl-C is seen while a command runs; a read of in that is
+// under way when ctx ends is only over when in says so.
+func Open(ctx context.Context, t Terminal, in io.Reader, out io.Writer) *Screen {
+	s := &Screen{out: out, dumb: t.Type == "" || t.Type == "dumb"}
+	s.resize(Size{t.Width, t.Height})
+	s.keys.init()
+	go s.keys.fill(in)
+	if t.Resized != nil {
+		go s.follow(ctx, t.Resized)
+	}
+	return s
+}
+
+func (s *Screen) follow(ctx context.Context, resized <-chan Size) {
+	for {
+		select {
+		case size, open := <-resized:
+			if !open {
+				return
+			}
+			s.resize(size)
+			s.keys.push(key{code: keyResized})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// resize takes a new size; what is nonsense counts as not known.
+func (s *Screen) resize(size Size) {
+	const least, most = 10, 1000
+	if size.Width < least || size.Width > most {
+		size.Width = defaultSize.Width
+	}
+	if size.Height < 3 || size.Height > most {
+		size.Height = defaultSize.Height
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size = size
+}
+
+// Size is the window's present size.
+func (s *Screen) Size() Size {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+// Dumb reports whether the terminal understands no escape sequences.
+func (s *Screen) Dumb() bool { return s.dumb }
+
+// Write shows text. Lines end with "\n".
+func (s *Screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := io.WriteString(s.out, crlf(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// crlf ends lines as a terminal in raw mode wants it.
+func crlf(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n")
+}
+
+// OnInterrupt has Ctrl-C call f instead of being read as a key, until the
+// answered function is called. What was typed before Ctrl-C is forgotten.
+func (s *Screen) OnInterrupt(f func()) (restore func()) { return s.keys.onInterrupt(f) }
+
+// Announce shows a message above the line that is being edited, or after the
+// command that runs.
+func (s *Screen) Announce(message string) { s.keys.push(key{code: keyNotice, text: message}) }
+
+// Refresh has the prompt written anew.
+func (s *Screen) Refresh() { s.keys.push(key{code: keyRefresh}) }
+
+// Ask reads one key and answers it as text, for a question.
+func (s *Screen) Ask(ctx context.Context) (string, error) {
+	for {
+		k, err := s.keys.next(ctx)
+		if err != nil {
+			return "", err
+		}
+		switch k.code {
+		case keyText:
+			return k.text, nil
+		case keyEnter:
+			return "\n", nil
+		case keyInterrupt, keyEOF:
+			return "", ErrInterrupted
+		}
+	}
+}
