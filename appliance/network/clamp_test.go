@@ -79,8 +79,15 @@ func TestClampOnTheWireInNamespace(t *testing.T) {
 // at the neighbour.
 func (n neighbour) connect(address string) {
 	n.t.Helper()
+	n.send("tcp", net.JoinHostPort(address, "8080"))
+}
+
+// send opens a connection of a network as package net names it, writes a
+// line, and closes it, by this program run at the neighbour.
+func (n neighbour) send(network, address string) {
+	n.t.Helper()
 	cmd := n.command(os.Args[0] + " -test.run=^TestConnectHelper$ -test.v")
-	cmd.Env = append(os.Environ(), connectTo+"="+net.JoinHostPort(address, "8080"))
+	cmd.Env = append(os.Environ(), connectTo+"="+network+" "+address)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("connect to %s: %v: %s", address, err, out)
 	}
@@ -90,12 +97,15 @@ const connectTo = "DIPPER_TEST_CONNECT"
 
 // TestConnectHelper is no test, but the neighbour's side of one.
 func TestConnectHelper(t *testing.T) {
-	address := os.Getenv(connectTo)
-	if address == "" {
+	network, address, asked := strings.Cut(os.Getenv(connectTo), " ")
+	if !asked {
 		return
 	}
-	conn, err := net.DialTimeout("tcp", address, time.Minute)
+	conn, err := net.DialTimeout(network, address, time.Minute)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("\n")); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Close(); err != nil {

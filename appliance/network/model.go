@@ -21,6 +21,9 @@ type State struct {
 	Routes    []Route
 	FOU       []FOU
 	MSSClamps []MSSClamp
+	Marks     []Mark
+
+	MarkTable bool // observed: the rules that set marks are there
 }
 
 // Sysctl is one kernel setting by its path below /proc/sys, with slashes:
@@ -29,6 +32,7 @@ type Sysctl struct {
 	Path     string
 	Value    string // as read back, white space folded to single spaces
 	Optional bool
+	Also     string // a value that the kernel makes of Value by itself; "": none
 }
 
 // LinkKind is what a link is.
@@ -80,7 +84,8 @@ type Address struct {
 	ValidUntil time.Time
 }
 
-// Route is a unicast route in the main table.
+// Route is a unicast route in the main table, or with Local one in the local
+// table: packets to any address of To are for this machine.
 type Route struct {
 	To     netip.Prefix
 	Via    netip.Addr // zero: on-link
@@ -89,6 +94,8 @@ type Route struct {
 	// Source is the preferred source address (IPv4). Zero: the first address
 	// of the link that is no VIP, one that shares a prefix with Via if any.
 	Source netip.Addr
+	// Local routes lead to lo and stand for VIPs: they come and go with these.
+	Local bool
 }
 
 // FOU is a receive port for foo-over-UDP (GUE) decapsulation.
@@ -102,4 +109,14 @@ type FOU struct {
 type MSSClamp struct {
 	Source netip.Addr
 	MSS    uint16
+}
+
+// Mark is a firewall mark for packets to any address of Prefix, by a protocol
+// (IANA number) and to ports from First to Last, 0 to 65535 for all of them
+// and where the protocol has none. No two may overlap.
+type Mark struct {
+	Prefix      netip.Prefix
+	Protocol    uint8
+	First, Last uint16
+	Mark        uint32
 }

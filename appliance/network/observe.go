@@ -40,6 +40,7 @@ func (k *Kernel) Observe(ctx context.Context, desired State) (State, error) {
 		func() (err error) { state.Sysctls, err = k.sysctls.observe(desired.Sysctls); return },
 		func() (err error) { state.FOU, err = k.observeFOU(); return },
 		func() (err error) { state.MSSClamps, err = observeClamps(); return },
+		func() (err error) { state.Marks, state.MarkTable, err = observeMarks(); return },
 	}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
@@ -171,6 +172,7 @@ const (
 )
 
 func (k *Kernel) observeAddresses(links []Link, desired []Address, at time.Time) ([]Address, error) {
+	wants := index(desired)
 	messages, err := dump(func() ([][]byte, error) {
 		request := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		request.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
@@ -186,7 +188,7 @@ func (k *Kernel) observeAddresses(links []Link, desired []Address, at time.Time)
 		if err != nil {
 			return nil, fmt.Errorf("addresses: %w", err)
 		}
-		if !a.kernels || wants(desired, a.Address) {
+		if _, wanted := wants.find(a.Address); !a.kernels || wanted {
 			addresses = append(addresses, a.Address)
 		}
 	}
@@ -199,12 +201,6 @@ func linkNames(links []Link) map[int]string {
 		names[l.Index] = l.Name
 	}
 	return names
-}
-
-func wants(desired []Address, a Address) bool {
-	return slices.ContainsFunc(desired, func(d Address) bool {
-		return d.Link == a.Link && d.Prefix == a.Prefix
-	})
 }
 
 // parsedAddress is an Address of a dump, and whether the kernel made it.
@@ -272,7 +268,7 @@ func isKernels(a netip.Addr, proto byte, flags uint32) bool {
 func (k *Kernel) observeRoutes(links []Link) ([]Route, error) {
 	raw, err := dump(func() ([]netlink.Route, error) {
 		return k.netlink.RouteListFiltered(netlink.FAMILY_ALL,
-			&netlink.Route{Protocol: Protocol}, netlink.RT_FILTER_PROTOCOL)
+			&netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
@@ -280,10 +276,12 @@ func (k *Kernel) observeRoutes(links []Link) ([]Route, error) {
 	names := linkNames(links)
 	var routes []Route
 	for _, r := range raw {
-		if r.Type != unix.RTN_UNICAST {
-			continue
+		unicast := r.Type == unix.RTN_UNICAST && r.Table == unix.RT_TABLE_MAIN
+		if local := r.Type == unix.RTN_LOCAL && r.Table == unix.RT_TABLE_LOCAL; unicast || local {
+			route := observedRoute(r, names)
+			route.Local = local
+			routes = append(routes, route)
 		}
-		routes = append(routes, observedRoute(r, names))
 	}
 	return routes, nil
 }

@@ -26,9 +26,9 @@ func MakePlan(observed, desired State) Plan {
 	desired = links.reachable(desired)
 	global, perLink := planSysctls(observed.Sysctls, desired.Sysctls, links.fresh)
 	addresses := planAddresses(observed, desired)
-	setRoutes, removeRoutes := planRoutes(observed.Routes, desired)
+	routes := planRoutes(observed.Routes, desired)
 	return Plan{
-		Withdraw: links.before(addresses.withdraw),
+		Withdraw: links.before(slices.Concat(addresses.withdraw, routes.withdraw)),
 		Prepare: slices.Concat(
 			global, // before links are made: these inherit from conf/default
 			links.arrange,
@@ -36,13 +36,14 @@ func MakePlan(observed, desired State) Plan {
 			links.settle,
 			planFOU(observed.FOU, desired.FOU),
 			addresses.set,
-			setRoutes,
+			routes.set,
 			// What goes does so after its successor is there.
-			removeRoutes,
+			routes.remove,
 			addresses.remove,
 			planClamps(observed.MSSClamps, desired.MSSClamps),
+			planMarks(observed, desired),
 		),
-		Expose: addresses.expose,
+		Expose: slices.Concat(routes.expose, addresses.expose),
 	}
 }
 

@@ -343,6 +343,7 @@ func clone(states ...State) []State {
 	for _, s := range states {
 		s.Sysctls, s.Links, s.Addresses = slices.Clone(s.Sysctls), slices.Clone(s.Links), slices.Clone(s.Addresses)
 		s.Routes, s.FOU, s.MSSClamps = slices.Clone(s.Routes), slices.Clone(s.FOU), slices.Clone(s.MSSClamps)
+		s.Marks = slices.Clone(s.Marks)
 		out = append(out, s)
 	}
 	return out

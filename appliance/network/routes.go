@@ -2,7 +2,7 @@ package network
 
 import (
 	"fmt"
-	"slices"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -12,37 +12,68 @@ import (
 // IP6_RT_PRIO_USER).
 const ipv6DefaultMetric = 1024
 
+// routePlan is what must happen to routes.
+type routePlan struct {
+	withdraw []Op // local ones that go
+	set      []Op
+	remove   []Op
+	expose   []Op // local ones that come
+}
+
 // planRoutes compares routes. A route is known by where it leads and by its
 // metric; of two desired ones alike, the first counts. A changed one is
 // replaced in place.
-func planRoutes(observed []Route, desired State) (set, remove []Op) {
-	var wanted []Route
-	for _, r := range desired.Routes {
-		r = resolve(r, desired.Addresses)
-		if !slices.ContainsFunc(wanted, r.sameKey) {
-			wanted = append(wanted, r)
+func planRoutes(observed []Route, desired State) routePlan {
+	var p routePlan
+	have := make(map[Route]bool, len(observed))
+	for _, r := range observed {
+		have[r] = true
+	}
+	wanted := make(map[routeKey]bool, len(desired.Routes))
+	for _, want := range desired.Routes {
+		want = resolve(want, desired.Addresses)
+		if wanted[want.key()] {
+			continue
+		}
+		wanted[want.key()] = true
+		switch {
+		case have[want]:
+		case want.Local:
+			p.expose = append(p.expose, setRoute{Route: want})
+		default:
+			p.set = append(p.set, setRoute{Route: want, onLink: !reaches(want, desired.Addresses)})
 		}
 	}
-	for _, want := range wanted {
-		if !slices.Contains(observed, want) {
-			set = append(set, setRoute{Route: want, onLink: !reaches(want, desired.Addresses)})
+	for _, r := range observed {
+		switch {
+		case wanted[r.key()]:
+		case r.Local:
+			p.withdraw = append(p.withdraw, deleteRoute{r})
+		default:
+			p.remove = append(p.remove, deleteRoute{r})
 		}
 	}
-	for _, have := range observed {
-		if !slices.ContainsFunc(wanted, have.sameKey) {
-			remove = append(remove, deleteRoute{have})
-		}
-	}
-	return set, remove
+	return p
 }
 
-func (r Route) sameKey(other Route) bool { return r.To == other.To && r.Metric == other.Metric }
+// routeKey is what the kernel tells routes apart by.
+type routeKey struct {
+	to     netip.Prefix
+	metric int
+	local  bool
+}
+
+func (r Route) key() routeKey { return routeKey{r.To, r.Metric, r.Local} }
 
 // resolve fills in what a desired route leaves open.
 func resolve(r Route, addresses []Address) Route {
 	r.To = r.To.Masked()
 	if r.To.Addr().Is6() && r.Metric == 0 {
 		r.Metric = ipv6DefaultMetric
+	}
+	if r.Local {
+		r.Link = "lo"
+		return r
 	}
 	near, reaches := nearest(r, addresses)
 	if r.Link == "" && reaches {
@@ -118,7 +149,9 @@ func (r Route) message(k *Kernel) (*netlink.Route, error) {
 		Dst: ipNet(r.To), Priority: r.Metric, Protocol: Protocol, Table: unix.RT_TABLE_MAIN,
 		Scope: netlink.SCOPE_UNIVERSE,
 	}
-	if r.Via.IsValid() {
+	if r.Local {
+		m.Table, m.Type, m.Scope = unix.RT_TABLE_LOCAL, unix.RTN_LOCAL, netlink.SCOPE_HOST
+	} else if r.Via.IsValid() {
 		m.Gw = r.Via.AsSlice()
 	} else if r.To.Addr().Is4() {
 		m.Scope = netlink.SCOPE_LINK
@@ -152,6 +185,9 @@ func (o deleteRoute) apply(k *Kernel) error {
 
 func routeText(r Route) string {
 	s := r.To.String()
+	if r.Local {
+		s = "local " + s
+	}
 	if r.To.Bits() == 0 {
 		s = "default"
 		if !r.Via.IsValid() && r.To.Addr().Is6() {

@@ -30,7 +30,8 @@ func (t sysctlTree) read(path string) (string, error) {
 
 // write sets a value and reads it back: the kernel accepts some values that
 // it does not take.
-func (t sysctlTree) write(path, value string) error {
+func (t sysctlTree) write(s Sysctl) error {
+	path, value := s.Path, s.Value
 	if !fs.ValidPath(path) {
 		return fmt.Errorf("sysctl %q: not a path below /proc/sys", path)
 	}
@@ -47,10 +48,15 @@ func (t sysctlTree) write(path, value string) error {
 	if err != nil {
 		return err
 	}
-	if got != fold(value) {
+	if !s.is(got) {
 		return fmt.Errorf("sysctl: reads back as %q", got)
 	}
 	return nil
+}
+
+// is says whether a value that was read is the wanted one.
+func (s Sysctl) is(value string) bool {
+	return value == fold(s.Value) || s.Also != "" && value == s.Also
 }
 
 func fold(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -92,7 +98,7 @@ func (o setSysctl) String() string {
 func (o setSysctl) subject() string { return sysctlLink(o.Path) }
 
 func (o setSysctl) apply(k *Kernel) error {
-	err := k.sysctls.write(o.Path, o.Value)
+	err := k.sysctls.write(o.Sysctl)
 	if o.Optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -139,7 +145,7 @@ func planSysctls(observed, desired []Sysctl, fresh map[string]bool) (global, per
 		link := sysctlLink(s.Path)
 		now, known := have[s.Path]
 		switch {
-		case known && !fresh[link] && (now.Optional || now.Value == fold(s.Value)):
+		case known && !fresh[link] && (now.Optional || s.is(now.Value)):
 			if !spread || !isOverwritten(s.Path) {
 				continue
 			}
