@@ -50,38 +50,37 @@ type parser struct {
 // Parse understands a command line, without the program's name. The error is
 // an *Error.
 func Parse(argv []string, names Names) (Command, error) {
-	command, err := parse(argv, names, new(portNames))
-	if err != nil {
+	p := parser{names: names, ports: new(portNames)}
+	if err := p.parse(argv); err != nil {
 		return Command{}, err
 	}
-	return command, nil
+	return p.command, nil
 }
 
-func parse(argv []string, names Names, ports *portNames) (Command, *Error) {
+// parse understands a command line, whatever p held of another one before.
+func (p *parser) parse(argv []string) *Error {
+	*p = parser{names: p.names, ports: p.ports, netmask: math.MaxUint32}
 	if len(argv) == 0 {
-		return Command{Kind: List}, nil
+		p.command.Kind = List
+		return nil
 	}
-	p := parser{names: names, ports: ports, netmask: math.MaxUint32}
 	p.command.RealServer.Weight = defaultWeight
 	p.command.RealServer.Forward = ipvs.DR
 	s := scanner{words: argv}
 	if err := p.begin(&s); err != nil {
-		return Command{}, err
+		return err
 	}
 	if p.command.Kind == Help || p.command.Kind == Version {
-		return p.command, nil
+		return nil
 	}
 	if err := p.options(&s); err != nil {
-		return Command{}, err
+		return err
 	}
 	if err := p.operands(s.operands); err != nil {
-		return Command{}, err
-	}
-	if err := p.finish(); err != nil {
-		return Command{}, err
+		return err
 	}
 	p.command.given = p.given
-	return p.command, nil
+	return p.finish()
 }
 
 // begin reads the command: it stands first, whatever popt would allow.
@@ -500,7 +499,8 @@ func (p *parser) finishListing() *Error {
 	case p.given.has(daemon):
 		l.Subject = ListDaemons
 	case p.given.has(serviceAddress):
-		l.Service = &p.command.Service.Key
+		key := p.command.Service.Key
+		l.Service = &key
 	}
 	p.command.Listing = l
 	return nil

@@ -19,7 +19,7 @@ const maxRestoreErrors = 20
 // is a *RestoreError if lines are wrong, and the editor then holds what nobody
 // should use.
 func (e *Editor) Restore(rules io.Reader, names Names) error {
-	r := restorer{editor: e, names: names}
+	r := restorer{editor: e, parser: parser{names: names, ports: new(portNames)}}
 	lines := bufio.NewScanner(rules)
 	lines.Buffer(make([]byte, 0, maxLine), maxLine)
 	for number := 1; lines.Scan(); number++ {
@@ -41,8 +41,7 @@ func (e *Editor) Restore(rules io.Reader, names Names) error {
 
 type restorer struct {
 	editor *Editor
-	names  Names
-	ports  portNames
+	parser parser
 	words  []string // of the present line
 	failed RestoreError
 }
@@ -52,14 +51,14 @@ func (r *restorer) line(text string) *Error {
 	if len(r.words) == 0 {
 		return nil
 	}
-	command, err := parse(r.words, r.names, &r.ports)
-	if err != nil {
+	if err := r.parser.parse(r.words); err != nil {
 		return err
 	}
+	command := &r.parser.command
 	if !command.Kind.Edits() {
 		return usage("only rules are restored", "%s changes nothing", r.words[0])
 	}
-	return r.editor.do(&command)
+	return r.editor.do(command)
 }
 
 // split takes a line apart at its spaces, without the word ipvsadm.
