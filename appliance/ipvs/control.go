@@ -17,6 +17,7 @@ const (
 	cmdGetTimeouts = 13 // GET_CONFIG
 	cmdGetInfo     = 15
 	cmdZero        = 16
+	cmdFlush       = 17 // never sent: Plan deletes what it names
 )
 
 // Their attributes: IPVS_CMD_ATTR_*, IPVS_INFO_ATTR_*, IPVS_DAEMON_ATTR_*.

@@ -76,6 +76,7 @@ type conversation struct {
 	connection
 	family   uint16
 	version  uint8
+	sender   uint32
 	sequence uint32
 	out      []byte
 	in       []byte
@@ -85,20 +86,33 @@ type conversation struct {
 // as 0 for the present one, and looks the family up. It does so on every new
 // socket: the number changes when a kernel module is loaded again.
 func dial(namespace int) (*conversation, error) {
-	conn, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC, "ipvs", &socket.Config{NetNS: namespace})
+	conn, err := openNetlink(unix.NETLINK_GENERIC, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("ipvs: open generic netlink: %w", err)
 	}
-	if err := configure(conn); err != nil {
-		return nil, errors.Join(fmt.Errorf("ipvs: open generic netlink: %w", err), conn.Close())
-	}
-	c := &conversation{connection: conn, family: controllerFamily, version: controllerVersion}
+	c := &conversation{connection: conn, family: controllerFamily, version: controllerVersion, sender: ownSender()}
 	family, err := c.lookUp(familyName)
 	if err != nil {
 		return nil, errors.Join(lookupError(err), conn.Close())
 	}
 	c.family, c.version = family, familyVersion
 	return c, nil
+}
+
+// ownSender is what our messages bear in the field for their sender, which the
+// kernel does not read: that a socket has the number of its process is a habit.
+// Watch knows our own edits by it.
+func ownSender() uint32 { return uint32(os.Getpid()) }
+
+func openNetlink(protocol, namespace int) (*socket.Conn, error) {
+	conn, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, protocol, "netlink", &socket.Config{NetNS: namespace})
+	if err != nil {
+		return nil, err
+	}
+	if err := configure(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func configure(conn *socket.Conn) error {
@@ -152,7 +166,7 @@ func (c *conversation) header(kind, flags uint16) (start int) {
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
 	b = binary.NativeEndian.AppendUint32(b, c.sequence)
-	c.out = binary.NativeEndian.AppendUint32(b, 0) // the kernel knows the sender
+	c.out = binary.NativeEndian.AppendUint32(b, c.sender)
 	return start
 }
 

@@ -18,6 +18,7 @@ import (
 type Kernel struct {
 	dial      func() (*conversation, error)
 	openTable func(name string) (io.ReadCloser, error)
+	namespace int // an open file of it; 0: the present one
 
 	table sync.Mutex    // held over a whole Observe, Statistics or Apply
 	open  *conversation // nil after an error that may have left answers unread
@@ -32,6 +33,7 @@ func openIn(namespace int) (*Kernel, error) {
 	k := &Kernel{
 		dial:      func() (*conversation, error) { return dial(namespace) },
 		openTable: openTable,
+		namespace: namespace,
 	}
 	if err := k.connect(); err != nil {
 		return nil, err

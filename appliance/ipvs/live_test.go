@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	moby "github.com/moby/ipvs"
@@ -474,5 +475,33 @@ func TestKernelConnections(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{want[2] + "LOCAL"}, read(ConnectionFilter{WithOrigin: true, Virtual: at("127.0.0.1:80")})); diff != "" {
 		t.Errorf("with origin (-want +got):\n%s", diff)
+	}
+}
+
+// TestKernelWatch edits the table beside a watch, with the real ipvsadm.
+func TestKernelWatch(t *testing.T) {
+	k, space := live(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	changed, err := k.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load(t, k, tableOf(web("rr")))
+	for _, edit := range []string{
+		"-a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1",
+		"-e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 2",
+		"-D -t 192.168.4.15:80",
+		"-A -f 7 -s wlc",
+		"-C",
+	} {
+		start := time.Now()
+		ipvsadm(t, space, strings.Fields(edit)...)
+		<-changed
+		t.Logf("%-55s told after %v", edit, time.Since(start))
+	}
+	t.Logf("by nlmon: %t", strings.Contains(command(t, space, "ip", "link"), tapLink))
+	stop()
+	for range changed {
 	}
 }
