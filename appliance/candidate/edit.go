@@ -410,7 +410,11 @@ func (d *Document) Annotate(text string, words ...string) error {
 	if bad != nil {
 		return &WordError{Word: len(words), Problem: bad.Error()}
 	}
-	at.node().comment = comment
+	n := at.node()
+	if len(at.chain) > 1 && at.owner().identifies(n) {
+		n = at.owner() // it is the item's name
+	}
+	n.comment = comment
 	return nil
 }
 

@@ -2,6 +2,7 @@ package candidate
 
 import (
 	"fmt"
+	"strings"
 
 	"dipper/appliance/config"
 )
@@ -82,6 +83,12 @@ func (l *loader) item(list *node, source *config.Source) {
 	if item.child(first) == nil {
 		l.report(source, fmt.Sprintf("an item of %s without its %s", list.name, first))
 		return
+	}
+	for _, child := range item.children {
+		if item.identifies(child) { // they are the item's name
+			item.comment = strings.Trim(item.comment+"\n"+child.comment, "\n")
+			child.comment = ""
+		}
 	}
 	identify(item, item.identity())
 	if list.child(item.name) != nil {

@@ -119,10 +119,6 @@ func (w *writer) item(n *node, indent string) {
 	inner := writer{View: w.View}
 	inner.block(n, indent+"  ")
 	text := inner.String()
-	if strings.HasPrefix(text, indent+"  #") {
-		w.WriteString(indent + "-\n" + text)
-		return
-	}
 	w.WriteString(head + strings.TrimPrefix(text, indent+"  "))
 }
 

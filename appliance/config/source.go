@@ -173,11 +173,12 @@ func (s *Source) places(places []*Source) []*Source {
 // safe for concurrent use.
 type Checker struct {
 	schema Schema
+	known  *table[fileConfig]
 }
 
 // NewChecker makes a Checker.
 func NewChecker() *Checker {
-	return &Checker{Describe()}
+	return &Checker{Describe(), tableOf((*fileConfig).keys)}
 }
 
 // Check says what is wrong with a value, or with a name when the path ends at
@@ -186,7 +187,7 @@ func NewChecker() *Checker {
 // is of type Error, without a place.
 func (c *Checker) Check(text string, path ...string) error {
 	d := &decoder{}
-	d.root(chain(c.schema, path, text))
+	c.known.read(d, place{}, chain(c.schema, path, text))
 	if len(d.errors) == 0 {
 		return nil
 	}
