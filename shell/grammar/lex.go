@@ -7,6 +7,7 @@ package grammar
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -46,7 +47,7 @@ func (m *Mistake) Error() string {
 }
 
 // Split reads a line: "show log | match 'a b'; show version". A word may be
-// quoted as a whole or in parts, by "…" with \" \\ \n and \t in it, or by '…'
+// quoted as a whole or in parts, by "…" with Go's \" \\ \n \t \x41 and the like in it, or by '…'
 // in which nothing is special. Outside of quotes a backslash takes the meaning
 // from a blank, a quote, '|', ';', '#' and itself, and stays in front of
 // anything else, so that "match 10\.0" means what it says. A word that begins
@@ -191,36 +192,64 @@ func (l *lexer) quoted(quote rune, text *strings.Builder) {
 		case rune(c) == quote:
 			l.open = 0
 			return
-		case c == '\\' && quote == '"' && l.at < len(l.line):
-			text.WriteString(unescaped(l.line[l.at]))
-			l.at++
+		case c == '\\' && quote == '"':
+			l.at += unescape(l.line[l.at:], text)
 		default:
 			text.WriteByte(c)
 		}
 	}
 }
 
-// unescaped is what a backslash and c mean between double quotes.
-func unescaped(c byte) string {
-	switch c {
-	case '"', '\\':
-		return string(c)
-	case 'n':
-		return "\n"
-	case 't':
-		return "\t"
+// unescape reads what stands after a backslash between double quotes and
+// answers how many bytes that is. They are Go's escapes but for the control
+// characters and octal numbers, which in an expression mean something else;
+// anything else keeps its backslash.
+func unescape(rest string, text *strings.Builder) int {
+	const escapes = "\"\\ntrxuU"
+	if rest == "" || !strings.ContainsRune(escapes, rune(rest[0])) {
+		text.WriteByte('\\')
+		return 0
 	}
-	return `\` + string([]byte{c})
+	r, wide, tail, err := strconv.UnquoteChar(`\`+rest, '"')
+	switch {
+	case err != nil:
+		text.WriteByte('\\')
+		return 0
+	case wide:
+		text.WriteRune(r)
+	default:
+		text.WriteByte(byte(r))
+	}
+	return len(rest) - len(tail)
 }
 
 // Quote writes a word so that Split reads it back.
 func Quote(word string) string {
-	plain := func(r rune) bool {
-		return !unicode.IsSpace(r) && unicode.IsPrint(r) && !strings.ContainsRune(special, r)
+	bare := func(r rune) bool {
+		return unicode.IsPrint(r) && !unicode.IsSpace(r) && !strings.ContainsRune(special, r) && r != utf8.RuneError
 	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !bare(r) }) < 0 {
 		return word
 	}
-	escape := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\t", `\t`)
-	return `"` + escape.Replace(word) + `"`
+	var b strings.Builder
+	b.WriteByte('"')
+	for len(word) > 0 {
+		end := strings.IndexAny(word, notEscaped)
+		if end == 0 {
+			fmt.Fprintf(&b, `\x%02x`, word[0])
+			word = word[1:]
+			continue
+		}
+		if end < 0 {
+			end = len(word)
+		}
+		quoted := strconv.Quote(word[:end])
+		b.WriteString(quoted[1 : len(quoted)-1])
+		word = word[end:]
+	}
+	b.WriteByte('"')
+	return b.String()
 }
+
+// notEscaped are characters of which unescape does not know Go's short escape.
+const notEscaped = "\a\b\f\v"

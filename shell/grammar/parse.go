@@ -88,6 +88,8 @@ func looksLikeFlag(w Word) bool { return strings.HasPrefix(w.Text, "-") && !w.Qu
 func (p *place[R]) misread(w Word, short []expectation[R], wrong error) error {
 	m := &Mistake{Start: w.Start, End: w.End}
 	switch {
+	case w.Quoted && slices.Contains(wordsOf(p.next()), w.Text):
+		m.Problem, m.Hint = fmt.Sprintf("unknown command %q", w.Text), "write it without quotes"
 	case len(short) > 1:
 		m.Problem = fmt.Sprintf("%q is short for more than one word", w.Text)
 		m.Hint = "it could be " + strings.Join(wordsOf(short), ", ")
