@@ -8,7 +8,7 @@ import (
 
 // The bounds and defaults of the whole table.
 const (
-	// maxTimeout is ipvsadm's bound too, 31 days: the kernel counts in
+	// maxTimeout is the longest timeout, 31 days as for ipvsadm: the kernel counts in
 	// jiffies of 32 bits.
 	maxTimeout = 31 * 24 * time.Hour
 	// The kernel makes of a message's length what fits (ip_vs_sync.c,
@@ -22,7 +22,8 @@ func defaultTimeouts() Timeouts {
 	return Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute}
 }
 
-// defaultSyncDaemon is the kernel's (ip_vs_sync.c, start_sync_thread).
+// defaultSyncDaemon holds what a synchronisation daemon has unless it is
+// written, as in the kernel (ip_vs_sync.c, start_sync_thread).
 func defaultSyncDaemon() SyncDaemon {
 	return SyncDaemon{Group: netip.AddrFrom4([4]byte{224, 0, 0, 81}), Port: 8848, TTL: 1}
 }

@@ -39,8 +39,8 @@ func (l Listen) allPorts() bool { return l.First == 0 && l.Last == 0 }
 // firewall mark.
 func (l Listen) simple() bool { return l.Prefix.IsSingleIP() && l.First == l.Last }
 
-// ports are the first and last port that it takes packets to.
-func (l Listen) ports() (first, last uint16) {
+// Ports are the first and last port that it takes packets to.
+func (l Listen) Ports() (first, last uint16) {
 	if l.allPorts() {
 		return 0, 65535
 	}

@@ -178,8 +178,8 @@ func (c *claims) eachOverlap(visit func(inner, outer claim)) {
 			} else if outer, ok := c.above(prefix, item); ok {
 				visit(item, outer)
 			}
-			_, reach := widest.listen.ports()
-			if _, last := item.listen.ports(); i == 0 || last > reach {
+			_, reach := widest.listen.Ports()
+			if _, last := item.listen.Ports(); i == 0 || last > reach {
 				widest = item
 			}
 		}
@@ -197,7 +197,7 @@ func (c *claims) above(prefix netip.Prefix, item claim) (claim, bool) {
 			panic(fmt.Sprintf("BUG: config: %s has no prefix of %d bits", prefix, bits))
 		}
 		list := c.byPrefix[outer]
-		_, last := item.listen.ports()
+		_, last := item.listen.Ports()
 		end, _ := slices.BinarySearchFunc(list, int(last)+1, func(x claim, port int) int { return cmp.Compare(int(x.listen.First), port) })
 		if end > 0 && item.conflicts(list[end-1]) {
 			return list[end-1], true
@@ -212,7 +212,7 @@ func (c claim) conflicts(other claim) bool {
 	if !c.marked && !other.marked {
 		return c.listen == other.listen
 	}
-	first, last := c.listen.ports()
-	otherFirst, otherLast := other.listen.ports()
+	first, last := c.listen.Ports()
+	otherFirst, otherLast := other.listen.Ports()
 	return first <= otherLast && otherFirst <= last
 }

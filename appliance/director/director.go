@@ -12,11 +12,13 @@ import (
 )
 
 // Desired returns what the kernel of the director that cfg describes should
-// be: its connection to the networks, the role's sysctls and the VIPs, and the
-// IPVS table in canonical order.
+// be: its connection to the networks, the sysctls of the role and of IPVS, the
+// VIPs and firewall marks, and the IPVS table in canonical order.
 func Desired(cfg *config.Config, leases []network.Lease) (network.State, ipvs.Table) {
 	state := uplink.State(cfg.Network, leases)
 	state.Addresses = append(state.Addresses, vips(cfg, state.Addresses)...)
+	state.Routes = append(state.Routes, localRoutes(cfg.Services)...)
+	state.Marks = marks(cfg.Services)
 	state.Sysctls = append(state.Sysctls, sysctls(cfg)...)
 	return state, table(cfg.Services)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,8 @@ func parse(t *testing.T, src string) *config.Config {
 
 // commands renders the whole desired state as the commands that would make it
 // on a machine that has its network cards and nothing else. What the packages
-// below set on any machine, in either role, is left out.
+// below set on any machine, in either role, is left out, and so are the
+// settings of IPVS.
 func commands(t *testing.T, cfg *config.Config, leases ...network.Lease) string {
 	t.Helper()
 	state, table := Desired(cfg, leases)
@@ -61,7 +63,7 @@ func commands(t *testing.T, cfg *config.Config, leases ...network.Lease) string 
 	return strings.Join(lines, "\n")
 }
 
-var ofEveryMachine = regexp.MustCompile(`accept_ra|accept_dad|promote_secondaries`)
+var ofEveryMachine = regexp.MustCompile(`accept_ra|accept_dad|promote_secondaries|net.ipv4.vs`)
 
 // TestScenarios holds the clusters that are delivered to what an administrator
 // would type on their directors.
@@ -74,8 +76,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=1
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 sysctl -w net.ipv4.conf.all.send_redirects=0
 sysctl -w net.ipv4.conf.eth0.send_redirects=0
 sysctl -w net.ipv4.conf.eth1.send_redirects=0
@@ -91,8 +91,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=1
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 ip addr add 2001:db8:4::5/64 dev eth0
 ip addr add 2001:db8:2::5/64 dev eth1
 -A -t [2001:db8:4::5]:80 -s wrr
@@ -105,8 +103,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 ip addr add 192.168.4.5/24 dev eth0
 -A -t 192.168.4.15:80 -s wrr
 -a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1
@@ -120,8 +116,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 ip addr add 2001:db8:4::5/64 dev eth0
 -A -t [2001:db8:4::15]:80 -s wrr
 -a -t [2001:db8:4::15]:80 -r [2001:db8:4::100]:80 -g -w 1
@@ -135,8 +129,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 ip addr add 192.168.10.118/24 dev eth0
 -A -t 192.168.10.110:80 -s wrr
 -a -t 192.168.10.110:80 -r 192.168.10.112:80 -i -w 1
@@ -150,8 +142,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=0
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 ip addr add 2001:db8:10::118/64 dev eth0
 -A -t [2001:db8:10::110]:80 -s wrr
 -a -t [2001:db8:10::110]:80 -r [2001:db8:10::112]:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum
@@ -210,8 +200,6 @@ sysctl -w net.ipv4.conf.all.arp_ignore=0
 sysctl -w net.ipv4.conf.all.arp_announce=0
 sysctl -w net.ipv4.ip_forward=1
 sysctl -w net.ipv6.conf.all.forwarding=0
-sysctl -w net.ipv4.vs.expire_nodest_conn=1
-sysctl -w net.ipv4.vs.conntrack=0
 sysctl -w net.ipv4.conf.all.send_redirects=0
 sysctl -w net.ipv4.conf.eth0.send_redirects=0
 ip addr add 192.0.2.5/24 dev eth0
@@ -229,6 +217,87 @@ arping -U -I eth0 192.0.2.15
 ndsend 2001:db8::15 eth0`
 	if diff := cmp.Diff(strings.TrimSpace(want), got); diff != "" {
 		t.Errorf("director (-want +got):\n%s", diff)
+	}
+}
+
+// TestMarks has everything that takes a firewall mark, and whole networks of
+// VIPs.
+func TestMarks(t *testing.T) {
+	got := commands(t, parse(t, `
+role: director
+network:
+  interfaces:
+    eth0: {addresses: [192.0.2.5/24, "2001:db8::5/64"]}
+services:
+  games:
+    listen: ["192.0.2.15:7000-7010", 192.0.2.16]
+    fwmark: 7
+    protocol: [udp, sctp]
+    persistence: {timeout: 1h, netmask: 255.255.255.0}
+    forward: dr
+    real-servers: [{address: 192.0.2.100}]
+  hosting:
+    listen: "[2001:db8:5::/64]:80"
+    fwmark: 7
+    forward: tun
+    real-servers: [{address: 192.0.2.100, tunnel: {type: gue, remote-checksum: true}}]
+  elsewhere:
+    fwmark: 9
+    family: ipv4
+    forward: nat
+    one-packet: true
+    real-servers: [{address: 192.0.2.100, port: 8080, upper-threshold: 10, lower-threshold: 5}]
+  vpn: {listen: 192.0.2.17, protocol: esp, forward: dr, assign: false}
+`))
+	want := `
+sysctl -w net.ipv4.conf.all.arp_notify=1
+sysctl -w net.ipv6.conf.all.ndisc_notify=1
+sysctl -w net.ipv4.conf.all.arp_ignore=0
+sysctl -w net.ipv4.conf.all.arp_announce=0
+sysctl -w net.ipv4.ip_forward=1
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.send_redirects=0
+sysctl -w net.ipv4.conf.eth0.send_redirects=0
+ip addr add 192.0.2.5/24 dev eth0
+ip addr add 2001:db8::5/64 dev eth0
+MARKTABLE
+nft 'add element inet dipper_marks ipv4 { 192.0.2.15 . 17 . 7000-7010 : 0x7, 192.0.2.15 . 132 . 7000-7010 : 0x7, 192.0.2.16 . 17 . 0-65535 : 0x7, 192.0.2.16 . 132 . 0-65535 : 0x7 }'
+nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 6 . 80 : 0x7 }'
+-A --protocol-50 192.0.2.17:0 -s wlc
+-A -f 7 -s wlc -p 3600 -M 255.255.255.0
+-a -f 7 -r 192.0.2.100:0 -g -w 1
+-A -f 9 -s wlc -o
+-a -f 9 -r 192.0.2.100:8080 -m -w 1 -x 10 -y 5
+-A -f 7 -6 -s wlc
+-a -f 7 -6 -r 192.0.2.100:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum
+ip route replace local 2001:db8:5::/64 dev lo proto 68
+ip addr add 192.0.2.15/32 dev eth0 noprefixroute
+ip addr add 192.0.2.16/32 dev eth0 noprefixroute
+arping -U -I eth0 192.0.2.15
+arping -U -I eth0 192.0.2.16`
+	got = regexp.MustCompile(`(?m)^nft 'add table.*$`).ReplaceAllString(got, "MARKTABLE")
+	if diff := cmp.Diff(strings.TrimSpace(want), got); diff != "" {
+		t.Errorf("director (-want +got):\n%s", diff)
+	}
+}
+
+// TestIPVSSettings finds the settings of IPVS among the sysctls.
+func TestIPVSSettings(t *testing.T) {
+	cfg := parse(t, "role: director\nipvs: {settings: {sync-threshold: 5, sync-period: 100, drop-entry: automatic, lblc-expiration: 1h}}\n")
+	state, _ := Desired(cfg, nil)
+	for _, want := range []network.Sysctl{
+		{Path: "net/ipv4/vs/expire_nodest_conn", Value: "1"},
+		{Path: "net/ipv4/vs/conntrack", Value: "0"},
+		{Path: "net/ipv4/vs/sync_threshold", Value: "5 100"},
+		{Path: "net/ipv4/vs/drop_entry", Value: "1", Also: "2"},
+		{Path: "net/ipv4/vs/lblc_expiration", Value: "3600", Optional: true},
+	} {
+		if !slices.Contains(state.Sysctls, want) {
+			t.Errorf("no %+v", want)
+		}
+	}
+	if slices.ContainsFunc(state.Sysctls, func(s network.Sysctl) bool { return strings.HasSuffix(s.Path, "sync_qlen_max") }) {
+		t.Error("sync_qlen_max is set, which the kernel computes")
 	}
 }
 

@@ -1,10 +1,12 @@
 package director
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
 	"dipper/appliance/config"
+	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 )
 
@@ -41,6 +43,44 @@ func assigned(services []config.Service) []netip.Addr {
 		for _, listen := range s.Listen {
 			if s.Assign && listen.Prefix.IsSingleIP() {
 				all = append(all, listen.Prefix.Addr())
+			}
+		}
+	}
+	return all
+}
+
+// localRoutes deliver whole networks of VIPs to this machine, which would be
+// too many addresses.
+func localRoutes(services []config.Service) []network.Route {
+	var all []network.Route
+	seen := make(map[netip.Prefix]bool)
+	for _, s := range services {
+		for _, listen := range s.Listen {
+			if s.Assign && !listen.Prefix.IsSingleIP() && !seen[listen.Prefix] {
+				seen[listen.Prefix] = true
+				all = append(all, network.Route{To: listen.Prefix, Local: true})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b network.Route) int {
+		return cmp.Or(a.To.Addr().Compare(b.To.Addr()), cmp.Compare(a.To.Bits(), b.To.Bits()))
+	})
+	return all
+}
+
+// marks give the packets of services with a firewall mark what IPVS finds
+// them by.
+func marks(services []config.Service) []network.Mark {
+	var all []network.Mark
+	for _, s := range services {
+		if s.FWMark == 0 {
+			continue
+		}
+		for _, listen := range s.Listen {
+			for _, protocol := range s.Protocols {
+				m := network.Mark{Prefix: listen.Prefix, Protocol: uint8(ipvs.ProtocolByName(string(protocol))), Mark: s.FWMark}
+				m.First, m.Last = listen.Ports()
+				all = append(all, m)
 			}
 		}
 	}
@@ -105,13 +145,9 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 		// DR and TUN leave from the local input path and need no forwarding.
 		{Path: "net/ipv4/ip_forward", Value: flag(nat4)},
 		{Path: "net/ipv6/conf/all/forwarding", Value: flag(nat6)},
-		// Connections of a real server that is gone end with a reset, and UDP
-		// clients move on; the kernel's default leaves them hanging for up to
-		// 15 minutes. It is safe because edits are made in place: nothing is
-		// ever deleted to be added again.
-		{Path: "net/ipv4/vs/expire_nodest_conn", Value: "1"},
-		// Connection tracking for balanced packets costs and gives nothing here.
-		{Path: "net/ipv4/vs/conntrack", Value: "0"},
+	}
+	for _, s := range cfg.IPVS.Settings.Sysctls() {
+		settings = append(settings, network.Sysctl{Path: s.Path, Value: s.Value, Also: s.Also, Optional: !s.Needed})
 	}
 	if nat4 {
 		settings = append(settings, noRedirects(cfg.Network.Interfaces)...)
