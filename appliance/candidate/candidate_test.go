@@ -249,6 +249,7 @@ func TestRefused(t *testing.T) {
 		{"set services web real-servers 192.168.4.100 weight 2 port 8080",
 			"                                                     ^", `port is part of what tells the item apart; write it directly behind address, or use rename`},
 		{"set network", "            ^", `network needs more: expected one of interfaces, routes, name-servers`},
+		{"set network routes default metric", "                                  ^", `metric needs a value: expected a metric from 0 to 4294967295`},
 		{"set network name-servers [ 192.168.4.1", "                                       ^", `the list has no end: expected ]`},
 		{"set hostname lb1 lb2", "                 ^", `unknown key "lb2"`},
 		{"delete services www", "                ^", `there is no services www`},

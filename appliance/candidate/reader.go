@@ -49,7 +49,7 @@ func (r *reader) read(words []string) *WordError {
 		}
 	}
 	r.endIdentity()
-	if r.state == wantKey || r.state == wantEnd || r.path && r.pending == nil {
+	if r.pending == nil && (r.path || r.state == wantKey || r.state == wantEnd) {
 		return nil
 	}
 	return r.missing(len(words))
