@@ -131,19 +131,24 @@ func (r RealServer) otherFamily(service Key) bool {
 	return r.Address.Is4() != service.Address.Is4()
 }
 
-// Canonical returns t in canonical order: services by family, protocol, address
-// and port, those with a firewall mark last, and real servers by address and
-// port. It shares nothing with t unless t is in that order already.
+// Canonical returns t in canonical order, sharing nothing with t: services by
+// family, protocol, address and port, those with a firewall mark last, and real
+// servers by address and port.
 func (t Table) Canonical() Table {
-	if t.isCanonical() {
-		return t
-	}
 	copied := Table{Services: slices.Clone(t.Services)}
 	for i := range copied.Services {
 		copied.Services[i].RealServers = slices.Clone(copied.Services[i].RealServers)
 	}
 	copied.sort()
 	return copied
+}
+
+// canonical returns t itself where it is in canonical order.
+func (t Table) canonical() Table {
+	if t.isCanonical() {
+		return t
+	}
+	return t.Canonical()
 }
 
 func (t Table) sort() {

@@ -21,6 +21,21 @@ type Op struct {
 	RealServer RealServer // for Kind *RealServer
 }
 
+// Disruptive returns what the operation does to connections that exist, in
+// words, and "" if it keeps them. All that the kernel edits in place keeps them:
+// a scheduler, weights, thresholds; another forwarding method is for new
+// connections, while those that exist keep theirs (ip_vs_conn.c,
+// ip_vs_bind_dest).
+func (o Op) Disruptive() string {
+	switch o.Kind {
+	case DeleteService:
+		return "ends the connections of this virtual service: its protocol, address, port and mark cannot be edited"
+	case DeleteRealServer:
+		return "ends the connections to this real server: its address and port cannot be edited"
+	}
+	return ""
+}
+
 // Plan returns the operations that lead from the observed to the desired
 // table. It is deterministic, whatever the order of its arguments, and empty
 // when the tables are equal.
@@ -31,7 +46,7 @@ type Op struct {
 // empty while a real server is replaced. Services that are not desired go
 // last: an interruption leaves too much rather than too little.
 func Plan(observed, desired Table) []Op {
-	have, want := observed.Canonical().Services, desired.Canonical().Services
+	have, want := observed.canonical().Services, desired.canonical().Services
 	var ops, remove []Op
 	for len(have) > 0 || len(want) > 0 {
 		switch order := compareFirst(have, want, compareServices); {
