@@ -67,7 +67,7 @@ func Count(w io.Writer) Filter {
 	return &atEnd{
 		lines: lines{f: func([]byte) error { n++; return nil }},
 		end: func() error {
-			_, err := io.WriteString(w, strconv.Itoa(n)+" lines\n")
+			_, err := io.WriteString(w, strconv.Itoa(n)+"\n")
 			return err
 		},
 	}

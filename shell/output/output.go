@@ -99,6 +99,8 @@ func (s Style) scaled(n, base uint64, units []string) string {
 // "1.5s", "20ms".
 func Duration(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0s"
 	case d < 0:
 		return "-" + Duration(-d)
 	case d < time.Second:
@@ -133,8 +135,11 @@ func (s Style) Time(t time.Time) string {
 		return "-"
 	}
 	age := s.Now.Sub(t).Round(time.Second)
-	if age < 0 {
+	switch {
+	case age < 0:
 		return fmt.Sprintf("%s (in %s)", t.UTC().Format(time.DateTime), Duration(-age))
+	case age == 0:
+		return t.UTC().Format(time.DateTime) + " (now)"
 	}
 	return fmt.Sprintf("%s (%s ago)", t.UTC().Format(time.DateTime), Duration(age))
 }

@@ -304,9 +304,8 @@ func (c *call) interrupted(ctx context.Context) []string {
 	if services, err := c.API.Services(ctx); err == nil {
 		active := uint64(0)
 		for _, s := range services {
-			for _, rs := range s.RealServers {
-				active += uint64(rs.ActiveConnections)
-			}
+			ofService, _ := connectionsOf(s)
+			active += ofService
 		}
 		lines = append(lines, fmt.Sprintf("%d virtual services with %s active connections", len(services), c.style.Count(active)))
 	}

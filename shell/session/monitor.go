@@ -109,7 +109,8 @@ func monitorServices(ctx context.Context, c *call, size terminal.Size) ([]string
 	}
 	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", ">Inactive", ">New/s", ">In", ">Out")
 	for _, s := range services {
-		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), "", "", c.style.Count(s.Statistics.ConnectionRate),
+		active, inactive := connectionsOf(s)
+		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive), c.style.Count(s.Statistics.ConnectionRate),
 			c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
 		for _, rs := range s.RealServers {
 			t.Row("", "  "+rs.Address, weight(rs), paintServer(c.style, rs), c.style.Count(uint64(rs.ActiveConnections)),

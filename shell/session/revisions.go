@@ -122,8 +122,8 @@ func drawComparison(c *call, k api.Comparison) error {
 	for _, l := range k.Tree {
 		c.printf("%s\n", paintDifference(c.style, cells.Safe(l)))
 	}
-	c.section("the kernel would be edited by", k.Plan, output.Plain)
-	c.section("connections would not survive", k.Disturbed, output.Bad)
+	c.section("kernel edits", k.Plan, output.Plain)
+	c.section("connections that would not survive", k.Disturbed, output.Bad)
 	c.section("warnings", k.Warnings, output.Warning)
 	return nil
 }

@@ -104,7 +104,8 @@ func weight(rs api.RealServer) string {
 func drawServices(c *call, services []api.Service) error {
 	t := c.style.Table("Service", "Address", "Scheduler", "Forward", ">Weight", "State", ">Active", ">Inactive", ">New/s", ">In", ">Out")
 	for _, s := range services {
-		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", "", states(c.style, s), "", "",
+		active, inactive := connectionsOf(s)
+		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", "", states(c.style, s), c.style.Count(active), c.style.Count(inactive),
 			c.style.Count(s.Statistics.ConnectionRate), c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
 		for _, rs := range s.RealServers {
 			t.Row("", "  "+rs.Address, "", rs.Forward, weight(rs), paintServer(c.style, rs),
@@ -113,6 +114,15 @@ func drawServices(c *call, services []api.Service) error {
 		}
 	}
 	return c.table(t, "there are no virtual services")
+}
+
+// connectionsOf adds up a service's connections.
+func connectionsOf(s api.Service) (active, inactive uint64) {
+	for _, rs := range s.RealServers {
+		active += uint64(rs.ActiveConnections)
+		inactive += uint64(rs.InactiveConnections)
+	}
+	return active, inactive
 }
 
 // states says how many of a service's real servers take connections.
@@ -290,23 +300,18 @@ func yesNo(b bool) string {
 }
 
 func drawInterfaces(c *call, interfaces []api.Interface) error {
-	t := c.style.Table("Interface", "State", "Kind", "MAC", ">MTU", ">Speed", ">In", ">Out", ">Errors", ">Drops", "Addresses")
+	t := c.style.Table("Interface", "State", "Addresses", ">MTU", ">Speed", ">In", ">Out", ">Errors", ">Drops", "MAC", "Kind")
 	for _, i := range interfaces {
 		speed := ""
 		if i.Speed > 0 {
 			speed = c.style.BitRate(uint64(i.Speed) * 1_000_000 / 8)
 		}
-		row := []string{i.Name, link(c.style, i), i.Kind, i.MAC, strconv.Itoa(i.MTU), speed, c.style.Bytes(i.InBytes), c.style.Bytes(i.OutBytes),
-			c.style.Count(i.InErrors + i.OutErrors), c.style.Count(i.InDrops + i.OutDrops)}
-		for n, a := range append(slices.Clone(i.Addresses), lease(i)...) {
-			if n > 0 {
-				row = make([]string, 10)
-			}
-			row = append(row[:10:10], a)
-			t.Row(row...)
-		}
-		if len(i.Addresses) == 0 && i.Lease == "" {
-			t.Row(row...)
+		addresses := append(slices.Clone(i.Addresses), lease(i)...)
+		first := strings.Join(addresses[:min(1, len(addresses))], "")
+		t.Row(i.Name, link(c.style, i), first, strconv.Itoa(i.MTU), speed, c.style.Bytes(i.InBytes), c.style.Bytes(i.OutBytes),
+			c.style.Count(i.InErrors+i.OutErrors), c.style.Count(i.InDrops+i.OutDrops), i.MAC, i.Kind)
+		for _, a := range addresses[min(1, len(addresses)):] {
+			t.Row("", "", a)
 		}
 	}
 	return c.table(t, "there are no interfaces")
