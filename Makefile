@@ -8,6 +8,7 @@ export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dipper/go/bin:$(PATH)
 
 # Debian packages by what needs them.
 KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
+IMAGE_PACKAGES  := squashfs-tools zstd
 LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
 BENCH_PACKAGES  := mmdebstrap
 TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio
@@ -20,7 +21,7 @@ help: ## this list
 
 deps: ## install the Debian packages that building and testing need
 	./toolchain.sh
-	./deps.sh $(KERNEL_PACKAGES) $(LAB_PACKAGES) $(TEST_PACKAGES)
+	./deps.sh $(KERNEL_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(TEST_PACKAGES)
 
 kernel: deps ## build/amd64/vmlinuz, from the cache if nothing changed
 	go run ./kernel-config -arch $(ARCH) -o $(BUILD)/vmlinuz

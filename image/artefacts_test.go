@@ -14,6 +14,7 @@ import (
 	"dipper/image/archive"
 	"dipper/image/manifest"
 	"dipper/image/rootfs"
+	"dipper/image/squashfs"
 )
 
 // built is the directory of a built image: DIPPER_BUILD, or where make image puts
@@ -133,7 +134,7 @@ func TestTree(t *testing.T) {
 	}
 	for top := range sums {
 		switch top {
-		case "bbin", "bin", "dev", "etc", "init", "proc", "root", "run", "sys", "tmp", "var":
+		case "bbin", "bbin.squashfs", "bin", "dev", "etc", "init", "proc", "root", "run", "sys", "tmp", "var":
 		default:
 			t.Errorf("unexpected at the top: %s", top)
 		}
@@ -143,11 +144,49 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// TestCommands walks the file system of commands: each that the manifest names
+// leads to the busybox, and has its name in the archive before it is mounted.
+func TestCommands(t *testing.T) {
+	targets := make(map[string]string)
+	for _, node := range commands(t) {
+		if node.Mode.Perm()&0o022 != 0 && node.Mode.Type() != fs.ModeSymlink {
+			t.Errorf("others than root may write: %v", node)
+		}
+		targets[node.Path] = node.Target
+	}
+	links := make(map[string]string)
+	for _, node := range unpacked(t) {
+		links[node.Path] = node.Target
+	}
+	for _, name := range readManifest(t, built(t)).Commands {
+		if targets[name] != "bb" || links["bbin/"+name] != "/init" {
+			t.Errorf("%s leads to %q, and to %q before it is mounted, want bb and /init", name, targets[name], links["bbin/"+name])
+		}
+	}
+}
+
+// commands is the file system of commands, unpacked.
+func commands(t *testing.T) []rootfs.Node {
+	t.Helper()
+	for _, node := range unpacked(t) {
+		if node.Path != "bbin.squashfs" {
+			continue
+		}
+		nodes, err := squashfs.Read(t.Context(), node.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nodes
+	}
+	t.Fatal("no bbin.squashfs in the image")
+	return nil
+}
+
 // TestExecutablesRunAnywhere: neither executable may need an interpreter, which is
 // what a dynamic one names, as there is no library in the image.
 func TestExecutablesRunAnywhere(t *testing.T) {
-	for _, node := range unpacked(t) {
-		if node.Path != "init" && node.Path != "bbin/bb" {
+	for _, node := range append(unpacked(t), commands(t)...) {
+		if node.Path != "init" && node.Path != "bb" {
 			continue
 		}
 		path := filepath.Join(t.TempDir(), "executable")

@@ -53,6 +53,8 @@ type parts struct {
 	linked   []gotool.Module // into init
 	busybox  busybox.Busybox
 	bb       []byte // the busybox's executable
+	commands []byte // the busybox's file system
+	packer   string // of commands
 }
 
 func (o order) programs(ctx context.Context) (parts, error) {
@@ -72,7 +74,11 @@ func (o order) programs(ctx context.Context) (parts, error) {
 	if err != nil {
 		return parts{}, err
 	}
-	return parts{compiler: compiler, init: init, linked: linked, busybox: box, bb: bb}, nil
+	commands, packer, err := o.commands(ctx, box, bb)
+	if err != nil {
+		return parts{}, err
+	}
+	return parts{compiler, init, linked, box, bb, commands, packer}, nil
 }
 
 func (o order) executable(ctx context.Context) ([]byte, []gotool.Module, error) {
@@ -125,7 +131,7 @@ func (o order) tree(p parts) ([]byte, error) {
 		return nil, err
 	}
 	nodes, err := rootfs.Tree(rootfs.Contents{
-		Init: p.init, Busybox: p.bb, Commands: p.busybox.Commands, Certificates: roots,
+		Init: p.init, Commands: p.busybox.Commands, Programs: p.commands, Certificates: roots,
 		Version: o.revision.Version, Commit: o.revision.Commit,
 	})
 	if err != nil {

@@ -46,6 +46,7 @@ func (o order) manifest(p parts, initramfs packed, kernel builtKernel) manifest.
 		},
 		Go:         p.compiler.Version,
 		Compressor: initramfs.compressor,
+		Packer:     p.packer,
 		Commands:   p.busybox.Commands,
 		Artefacts: []manifest.Artefact{
 			manifest.Describe(kernelFile, kernel.image),

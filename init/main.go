@@ -1,7 +1,8 @@
 // Command init is the one executable of the image. By the name it is called,
 // it is PID 1 (init), the control plane (appliance), the console (shell), the
-// administrator's command (dipper), or what the kernel calls when a hypervisor
-// or a hot processor wants the machine off (poweroff, reboot).
+// administrator's command (dipper), what the kernel calls when a hypervisor or a
+// hot processor wants the machine off (poweroff, reboot), or the first call of one
+// of the commands in /bbin.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"syscall"
 
 	"dipper/appliance/api"
+	"dipper/init/bbin"
 	"dipper/init/pid1"
 	"dipper/shell"
 )
@@ -58,7 +60,11 @@ func run(name string, args []string) error {
 	case "reboot":
 		return pid1.AskFor(pid1.Reboot)
 	}
-	return fmt.Errorf("there is no program of this name: call me init, appliance, shell, dipper, poweroff or reboot")
+	err := bbin.Machine().Exec(name, os.Args)
+	if errors.Is(err, bbin.ErrUnknown) {
+		return fmt.Errorf("there is no program of this name: call me init, appliance, shell, dipper, poweroff or reboot")
+	}
+	return err
 }
 
 // withSignals is a context that ends with SIGTERM or SIGINT. The process ends

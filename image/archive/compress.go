@@ -11,10 +11,9 @@ import (
 )
 
 // zstdOptions are for size first; one thread, because with more the bytes could
-// depend on their number. The window of 2^25 bytes reaches over both executables,
-// which share a tenth of what is packed: 5.3 MB instead of 5.9 with a window of
-// 2^23. It is not larger because the kernel allocates it while it unpacks (up to
-// the size of the archive), and a machine may have no more than 128 MiB.
+// depend on their number. The window of 2^25 bytes reaches over the whole archive.
+// It is not larger because the kernel allocates it while it unpacks (up to the size
+// of the archive), and a machine may have no more than 128 MiB.
 var zstdOptions = []string{"--ultra", "-22", "--zstd=wlog=25", "--single-thread"}
 
 // Compressor is what Compress packs with: another version or other options may

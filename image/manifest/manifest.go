@@ -19,6 +19,7 @@ type Manifest struct {
 	Kernel     Kernel     `json:"kernel"`
 	Go         string     `json:"go"`         // go1.26.8
 	Compressor string     `json:"compressor"` // of the initramfs: program, version, options
+	Packer     string     `json:"packer"`     // of the file system of commands in it, likewise
 	Commands   []string   `json:"commands"`   // of the busybox, sorted
 	Artefacts  []Artefact `json:"artefacts"`
 }

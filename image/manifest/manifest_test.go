@@ -14,6 +14,7 @@ var example = Manifest{
 	Kernel:     Kernel{Release: "6.12.117-dipper", Package: "linux-source-6.12", Version: "6.12.117-1~deb12u1"},
 	Go:         "go1.26.8",
 	Compressor: "zstd 1.5.4 -19",
+	Packer:     "mksquashfs 4.5.1 -comp zstd",
 	Commands:   []string{"ip", "ls"},
 	Artefacts: []Artefact{
 		Describe("vmlinuz", []byte("kernel")),
@@ -37,6 +38,7 @@ const exampleText = `{
   },
   "go": "go1.26.8",
   "compressor": "zstd 1.5.4 -19",
+  "packer": "mksquashfs 4.5.1 -comp zstd",
   "commands": [
     "ip",
     "ls"

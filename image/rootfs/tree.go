@@ -9,8 +9,8 @@ import (
 // Contents is what goes into the tree beside what is always there.
 type Contents struct {
 	Init         []byte   // our executable
-	Busybox      []byte   // the busybox of u-root commands
-	Commands     []string // the names that Busybox answers to
+	Commands     []string // the names of the administrator's commands
+	Programs     []byte   // the file system with these commands, see Programs
 	Certificates []byte   // PEM: the roots that https trusts
 	Version      string
 	Commit       string
@@ -51,16 +51,37 @@ func skeleton() []Node {
 	}
 }
 
+// programs is our executable and the names it goes by. Those in /bbin are of the
+// administrator's commands: whoever calls the first has Programs mounted over
+// them (package bbin).
 func programs(c Contents) []Node {
 	nodes := []Node{
 		file("init", 0o755, c.Init),
 		link("bin/dipper", "/init"),
 		link("bin/poweroff", "/init"),
 		link("bin/reboot", "/init"),
-		file("bbin/bb", 0o755, c.Busybox),
+		file("bbin.squashfs", 0o644, c.Programs),
+		link("bbin/"+busybox, "/init"),
 	}
 	for _, name := range c.Commands {
-		nodes = append(nodes, link("bbin/"+name, "bb"))
+		nodes = append(nodes, link("bbin/"+name, "/init"))
 	}
 	return nodes
+}
+
+// busybox is the name of the busybox of u-root commands.
+const busybox = "bb"
+
+// Programs lays out the file system that is mounted on /bbin: the busybox, and a
+// link for each of the commands that it answers to.
+func Programs(executable []byte, commands []string) ([]Node, error) {
+	nodes := []Node{file(busybox, 0o755, executable)}
+	for _, name := range commands {
+		nodes = append(nodes, link(name, busybox))
+	}
+	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Path, b.Path) })
+	if err := check(nodes); err != nil {
+		return nil, fmt.Errorf("file system of commands: %w", err)
+	}
+	return nodes, nil
 }

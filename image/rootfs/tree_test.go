@@ -11,13 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden file")
+var update = flag.Bool("update", false, "write the golden files")
 
 // contents has two commands; which ones there are is package busybox's.
 var contents = Contents{
 	Init:         []byte("our executable"),
-	Busybox:      []byte("the busybox"),
 	Commands:     []string{"ip", "ls"},
+	Programs:     []byte("the commands"),
 	Certificates: []byte("-----BEGIN CERTIFICATE-----"),
 	Version:      "1.2.0-3-g82d193e",
 	Commit:       "82d193e31c5fbd3fbb2d5f4ba1b6ae8a2b0d1e7f",
@@ -34,18 +34,53 @@ func tree(t *testing.T) []Node {
 
 // TestTree holds every name and mode of the image against a listing that a person
 // can read. A change of the image is a change of that file.
-func TestTree(t *testing.T) {
-	var got strings.Builder
+func TestTree(t *testing.T) { golden(t, "tree.golden", tree(t)) }
+
+func TestPrograms(t *testing.T) {
+	nodes, err := Programs([]byte("the busybox"), contents.Commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "programs.golden", nodes)
+	if body := string(nodes[0].Body); nodes[0].Path != "bb" || body != "the busybox" {
+		t.Errorf("%v holds %q", nodes[0], body)
+	}
+}
+
+// TestEveryProgramHasItsName: what is mounted over /bbin has the names that were
+// there before, or a command would be found only by who comes late.
+func TestEveryProgramHasItsName(t *testing.T) {
+	programs, err := Programs(nil, contents.Commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mounted, before []string
+	for _, node := range programs {
+		mounted = append(mounted, "bbin/"+node.Path)
+	}
 	for _, node := range tree(t) {
+		if strings.HasPrefix(node.Path, "bbin/") {
+			before = append(before, node.Path)
+		}
+	}
+	if diff := cmp.Diff(mounted, before); diff != "" {
+		t.Errorf("(-mounted +before):\n%s", diff)
+	}
+}
+
+func golden(t *testing.T, name string, nodes []Node) {
+	t.Helper()
+	var got strings.Builder
+	for _, node := range nodes {
 		got.WriteString(node.String() + "\n")
 	}
-	golden := filepath.Join("testdata", "tree.golden")
+	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +91,8 @@ func TestTree(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	want := map[string]string{
-		"init":    "our executable",
-		"bbin/bb": "the busybox",
+		"init":          "our executable",
+		"bbin.squashfs": "the commands",
 		"etc/os-release": `NAME=Dipper
 ID=dipper
 PRETTY_NAME="Dipper 1.2.0-3-g82d193e"
