@@ -1,0 +1,283 @@
+package shell
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+)
+
+// relay passes bytes on until it is cut: then it is silent, and says nothing
+// of it to either side.
+type relay struct {
+	address string
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{address: l.Addr().String(), closed: make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		near, err := l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", to)
+		if err != nil {
+			near.Close()
+			return
+		}
+		defer near.Close()
+		defer far.Close()
+		go r.pass(far, near)
+		go r.pass(near, far)
+		<-t.Context().Done()
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return r
+}
+
+func (r *relay) cut() { r.once.Do(func() { close(r.closed) }) }
+
+func (r *relay) pass(to io.Writer, from io.Reader) {
+	chunk := make([]byte, 4096)
+	for {
+		n, err := from.Read(chunk)
+		select {
+		case <-r.closed:
+			continue
+		default:
+		}
+		if _, werr := to.Write(chunk[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// TestStrangers floods the server with connections that never log in, each in
+// its own way. Somebody at work does not notice, somebody new gets in, and the
+// server is left as it was before.
+func TestStrangers(t *testing.T) {
+	tests := map[string]func(c net.Conn){
+		"idle":          func(net.Conn) {},
+		"half-open":     func(c net.Conn) { io.WriteString(c, "SSH-2.0-half\r\n") },
+		"huge line":     func(c net.Conn) { io.WriteString(c, strings.Repeat("x", 64<<10)) },
+		"binary":        func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n"+strings.Repeat("\x00\xff\x7f\x80", 4<<10)) },
+		"huge packet":   func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n\xff\xff\xff\xff\xff") },
+		"HTTP":          func(c net.Conn) { io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") },
+		"slow greeting": func(c net.Conn) { io.WriteString(c, "S") },
+	}
+	for name, speak := range tests {
+		t.Run(name, func(t *testing.T) {
+			joe := newPerson(t, "joe")
+			a := one(joe)
+			a.MaxPerAddress = 1000 // all of them come from here
+			s := start(t, a)
+			there := s.mustDial(t, joe)
+			before := runtime.NumGoroutine()
+			var conns []net.Conn
+			for range 500 {
+				c, err := net.Dial("tcp", s.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conns = append(conns, c)
+				speak(c)
+			}
+			if out, err := openSession(t, there).Output("say still here"); err != nil || string(out) != "still here\n" {
+				t.Errorf("somebody at work: %q, %v", out, err)
+			}
+			if n := len(s.all()); n > maxStrangers+1 {
+				t.Errorf("%d connections are kept", n)
+			}
+			for _, c := range conns {
+				c.Close()
+			}
+			eventually(t, "the strangers to be gone", func() bool { return len(s.all()) == 1 })
+			eventually(t, "their goroutines to end", func() bool { return runtime.NumGoroutine() <= before+4 })
+			// The rate of arrivals was used up by now; it comes back.
+			eventually(t, "somebody new to get in", func() bool {
+				c, err := s.dial("joe", gossh.PublicKeys(joe.signer()))
+				if err == nil {
+					c.Close()
+				}
+				return err == nil
+			})
+		})
+	}
+}
+
+// TestHandshakeTimeout ends who does not log in, and who logs in and does
+// nothing.
+func TestHandshakeTimeout(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe), quick)
+	idle, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if _, err := io.Copy(io.Discard, idle); err != nil {
+		t.Errorf("a connection that says nothing: %v", err)
+	}
+	lazy := s.mustDial(t, joe)
+	if err := lazy.Wait(); err == nil {
+		t.Error("a login without a session ended well")
+	}
+	s.gate.await(t, "the reason", s.gate.noted("login refused from 127.0.0.1", "took too long to log in"))
+}
+
+// TestClientThatNeverReads makes a command that writes without end wait, at a
+// bounded cost, and leaves the others alone.
+func TestClientThatNeverReads(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	c := s.mustDial(t, joe)
+	const floods = maxSessionsPerConnection - 1
+	for range floods {
+		work := openSession(t, c)
+		// A pipe that nobody reads; the client's own buffers fill, then its window.
+		if _, err := work.StdoutPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := work.Start("flood"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := openSession(t, c).Output("say same connection"); err != nil || string(out) != "same connection\n" {
+		t.Errorf("another session: %q, %v", out, err)
+	}
+	if out, err := openSession(t, s.mustDial(t, joe)).Output("say other"); err != nil || string(out) != "other\n" {
+		t.Errorf("another connection: %q, %v", out, err)
+	}
+	// Client and server are one process here: both sides' buffers count, at
+	// 2 MiB for a window.
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	if limit := uint64(64<<20 + floods*2*(4<<20)); m.HeapInuse > limit {
+		t.Errorf("%d bytes are in use, want less than %d", m.HeapInuse, limit)
+	}
+}
+
+// TestSocketThatNeverReads does not even take what TCP brings.
+func TestSocketThatNeverReads(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe), quick)
+	relay := newRelay(t, s.address)
+	c, err := gossh.Dial("tcp", relay.address, &gossh.ClientConfig{
+		User: "joe", Auth: []gossh.AuthMethod{gossh.PublicKeys(joe.signer())}, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	work := openSession(t, c)
+	work.Stdout = io.Discard
+	if err := work.Start("flood"); err != nil {
+		t.Fatal(err)
+	}
+	relay.cut()
+	s.gate.await(t, "its end", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
+	eventually(t, "the connection to be gone", func() bool { return len(s.all()) == 0 })
+}
+
+// TestWrongPasswords counts how many of many wrong ones are looked at.
+func TestWrongPasswords(t *testing.T) {
+	joe := newPerson(t, "joe")
+	a := one(joe)
+	a.Users[0].PasswordHash = "$2b$04$Yh8D6rGoxBo2ogx3tLWBAueIafewdo4M/KJnulgxvIQPL6jPZZP1i"
+	s := start(t, a, func(s *SSH) {
+		s.Times = Times{Handshake: patience, Keepalive: patience, Denial: time.Millisecond, Retry: time.Second}
+	})
+	there := s.mustDial(t, joe)
+	began := time.Now()
+	tries := 0
+	for range 40 {
+		c, err := s.dial("joe", gossh.RetryableAuthMethod(gossh.PasswordCallback(func() (string, error) {
+			tries++
+			return "wrong", nil
+		}), maxAuthTries))
+		if err == nil {
+			c.Close()
+			t.Fatal("a wrong password lets in")
+		}
+	}
+	if tries < 100 {
+		t.Fatalf("only %d passwords were tried", tries)
+	}
+	s.gate.await(t, "what was not looked at", s.gate.noted("not looked at"))
+	s.gate.mu.Lock()
+	looked := 0
+	for _, n := range s.gate.notes {
+		looked += strings.Count(n, "wrong password for user")
+	}
+	lines := len(s.gate.notes)
+	s.gate.mu.Unlock()
+	// Five at once, and one more for every ten seconds that the test took.
+	if most := 5 + int(time.Since(began)/(10*time.Second)) + 1; looked > most {
+		t.Errorf("%d passwords were looked at, want at most %d", looked, most)
+	}
+	if most := (refusalsPerMinute+1)*(1+int(time.Since(began)/time.Minute)) + 1; lines > most {
+		t.Errorf("%d lines in the log, want at most %d", lines, most)
+	}
+	if out, err := openSession(t, there).Output("say at work"); err != nil || string(out) != "at work\n" {
+		t.Errorf("somebody at work: %q, %v", out, err)
+	}
+	if _, err := s.dial("joe", gossh.PublicKeys(joe.signer())); err != nil {
+		t.Errorf("a key, while passwords are not looked at: %v", err)
+	}
+}
+
+// TestHugeCommand is refused, and harms nobody.
+func TestHugeCommand(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	c := s.mustDial(t, joe)
+	if err := openSession(t, c).Run("say " + strings.Repeat("x", maxCommand)); err == nil {
+		t.Error("a huge command is taken")
+	}
+	for _, request := range []string{"exec", "shell", "subsystem", "pty-req", "env", "signal", "window-change", "break"} {
+		work := openSession(t, c)
+		for _, payload := range [][]byte{nil, {0}, {0xff, 0xff, 0xff, 0xff}, []byte(strings.Repeat("\xff", 30000))} {
+			if _, err := work.SendRequest(request, true, payload); err != nil {
+				t.Errorf("%s: %v", request, err)
+			}
+		}
+		work.Close()
+	}
+	if out, err := openSession(t, c).Output("say well"); err != nil || string(out) != "well\n" {
+		t.Errorf("the next command: %q, %v", out, err)
+	}
+}
+
+// TestManyUsers compiles rules of a thousand users, as fast as it must be for
+// a change to be felt at once; counted, not timed.
+func TestManyUsers(t *testing.T) {
+	joe := newPerson(t, "joe")
+	a := one(joe)
+	for i := range 1000 {
+		a.Users = append(a.Users, api.User{Name: "user" + string(rune('a'+i%26)) + strings.Repeat("x", i/26), Role: api.Viewer, Keys: a.Users[0].Keys})
+	}
+	s := start(t, a)
+	if _, err := openSession(t, s.mustDial(t, joe)).Output("who"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,107 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+// auditPatience bounds how long the control plane may take to note something.
+const auditPatience = 5 * time.Second
+
+// audit is something to be noted, and of whom.
+type audit struct {
+	actor api.Actor
+	entry api.AuditEntry
+}
+
+// note has something noted. Nobody waits for it: a control plane that is away
+// must not keep people out. What cannot be noted goes to the log.
+func (s *SSH) note(actor api.Actor, text, result string) {
+	a := audit{actor, api.AuditEntry{Kind: "session", Text: text, Result: result}}
+	select {
+	case s.audits <- a:
+	default:
+		s.logInstead(a, fmt.Errorf("%d others are waiting", cap(s.audits)))
+	}
+}
+
+func (s *SSH) logInstead(a audit, err error) {
+	s.Log.Warn("ssh: not among the events", "text", a.entry.Text, "result", a.entry.Result, "error", err)
+}
+
+// runAudits notes one thing after the other until ctx ends, and what is left
+// then.
+func (s *SSH) runAudits(ctx context.Context) {
+	for {
+		select {
+		case a := <-s.audits:
+			s.send(a)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *SSH) send(a audit) {
+	ctx, cancel := context.WithTimeout(api.WithActor(context.Background(), a.actor), auditPatience)
+	defer cancel()
+	if err := s.Gate.Audit(ctx, a.entry); err != nil {
+		s.logInstead(a, err)
+	}
+}
+
+// refusals counts connections that were not let in, so that an attack is a few
+// lines of the log and not all of it.
+type refusals struct {
+	mu       sync.Mutex
+	minute   time.Time
+	told     int
+	silenced int
+}
+
+// refusalsPerMinute is how many are told one by one.
+const refusalsPerMinute = 10
+
+// next reports whether one more is told, and how many were not since the last.
+func (r *refusals) next(now time.Time) (tell bool, silenced int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.minute) >= time.Minute {
+		r.minute, r.told = now, 0
+	}
+	if r.told >= refusalsPerMinute {
+		r.silenced++
+		return false, 0
+	}
+	r.told++
+	silenced, r.silenced = r.silenced, 0
+	return true, silenced
+}
+
+// refused notes a connection that was not let in. One that came and went
+// without a word is a monitor's look at the port.
+func (s *SSH) refused(from netip.Addr, user string, err error) {
+	if user == "" && errors.Is(err, io.EOF) {
+		return
+	}
+	tell, silenced := s.refusals.next(time.Now())
+	if !tell {
+		return
+	}
+	text := "login refused"
+	if user != "" {
+		text += fmt.Sprintf(" to user %q", user)
+	}
+	text += fmt.Sprintf(" from %v: %v", from, err)
+	if silenced > 0 {
+		text += fmt.Sprintf(" (and %d more that were not told)", silenced)
+	}
+	s.note(api.Actor{From: from.String()}, text, "denied")
+}

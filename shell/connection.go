@@ -1,0 +1,280 @@
+package shell
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gliderlabs/ssh"
+	gossh "golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+	"dipper/shell/access"
+)
+
+// Limits of sessions: each may hold up to 2 MiB of unread input.
+const (
+	maxSessionsPerConnection = 10
+	maxSessions              = 96
+)
+
+// connection is one client, who may have several sessions.
+type connection struct {
+	server  *SSH
+	raw     net.Conn
+	from    netip.Addr
+	id      string
+	visitor *access.Visitor
+	alarm   *time.Timer   // ends it when there is no login, or no session
+	done    chan struct{} // closed at its end
+	active  atomic.Int64  // when data last went either way, as UnixNano
+	watched sync.Once
+	running sync.WaitGroup // its sessions
+
+	mu       sync.Mutex
+	grant    *access.Grant
+	claimed  string // the name that somebody tried to log in by
+	reason   error  // why he could not
+	why      string // the server ended it
+	sessions int    // now
+	opened   int    // ever
+}
+
+// newID makes a name for a connection that no other has, also of a shell that
+// was restarted.
+func newID() string { return rand.Text()[:10] }
+
+// serve speaks SSH until the connection is over.
+func (c *connection) serve(ctx context.Context) {
+	c.active.Store(time.Now().UnixNano())
+	c.alarm = time.AfterFunc(c.server.Times.Handshake, func() { c.end("took too long to log in") })
+	defer c.alarm.Stop()
+	lib := c.library(ctx)
+	lib.HandleConn(c.raw)
+	c.end("")
+	c.running.Wait()
+	if g, ok := c.granted(); ok && c.seen() {
+		c.server.note(c.actor(g, ""), "logout"+c.because(), "ok")
+	}
+}
+
+// end closes the connection. The first reason counts; "" is the client's will.
+func (c *connection) end(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done:
+		return
+	default:
+	}
+	c.why = why
+	close(c.done)
+	closeQuietly(c.raw)
+}
+
+// goes runs f unless the connection is over, whose end waits for it.
+func (c *connection) goes(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+	}
+	c.running.Go(f)
+	return true
+}
+
+func (c *connection) because() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why == "" {
+		return ""
+	}
+	return ": " + c.why
+}
+
+func (c *connection) granted() (access.Grant, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.grant == nil {
+		return access.Grant{}, false
+	}
+	return *c.grant, true
+}
+
+// seen reports whether there ever was a session.
+func (c *connection) seen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opened > 0
+}
+
+func (c *connection) actor(g access.Grant, session string) api.Actor {
+	return api.Actor{User: g.User, Role: g.Role, Fingerprint: g.Fingerprint, From: c.from.String(), Session: session}
+}
+
+// watch is called with the first session: it announces the host keys, and
+// looks after the client from now on.
+func (c *connection) watch(conn *gossh.ServerConn, g access.Grant) {
+	c.watched.Do(func() {
+		c.alarm.Stop()
+		c.server.note(c.actor(g, ""), "login by "+g.Means, "ok")
+		c.announceHostKeys(conn)
+		c.goes(func() { c.keepAlive(conn) })
+	})
+}
+
+// keepAlive asks the client from time to time whether it is there, and ends
+// the connection when it is not, or when nothing happens in any session.
+func (c *connection) keepAlive(conn *gossh.ServerConn) {
+	every := c.server.Times.Keepalive
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-ticker.C:
+		}
+		idle := time.Duration(c.server.idle.Load())
+		if quiet := time.Since(time.Unix(0, c.active.Load())); idle > 0 && quiet >= idle {
+			c.end(fmt.Sprintf("idle for %v", idle))
+			return
+		}
+		if !c.answers(conn, 3*every) {
+			c.end("the client does not answer any more")
+			return
+		}
+	}
+}
+
+// answers asks the client for a sign of life. Any answer is one.
+func (c *connection) answers(conn *gossh.ServerConn, patience time.Duration) bool {
+	answer := make(chan error, 1)
+	go func() {
+		// Ends with the connection at the latest.
+		_, _, err := conn.SendRequest("keepalive@openssh.com", true, nil)
+		answer <- err
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		return err == nil
+	case <-timer.C:
+		return false
+	case <-c.done:
+		return false
+	}
+}
+
+// session takes a channel for a session.
+func (c *connection) session(ctx context.Context, conn *gossh.ServerConn, nc gossh.NewChannel) {
+	g, ok := conn.Permissions.ExtraData[grantKey{}].(access.Grant)
+	if !ok {
+		c.end("BUG: nobody was let in")
+		return
+	}
+	c.watch(conn, g)
+	number, ok := c.takeSession()
+	if !ok {
+		// The connection is gone when this fails.
+		_ = nc.Reject(gossh.ResourceShortage, fmt.Sprintf("too many sessions: at most %d on a connection, %d in all", maxSessionsPerConnection, maxSessions))
+		return
+	}
+	defer c.leaveSession()
+	stream, requests, err := nc.Accept()
+	if err != nil {
+		return // the connection is gone
+	}
+	ch := &channel{connection: c, grant: g, stream: stream, id: fmt.Sprintf("%s.%d", c.id, number), env: map[string]string{}}
+	ch.serve(ctx, requests)
+}
+
+func (c *connection) takeSession() (number int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions >= maxSessionsPerConnection {
+		return 0, false
+	}
+	if c.server.sessions.Add(1) > maxSessions {
+		c.server.sessions.Add(-1)
+		return 0, false
+	}
+	c.sessions++
+	c.opened++
+	return c.opened, true
+}
+
+func (c *connection) leaveSession() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sessions--
+	c.server.sessions.Add(-1)
+}
+
+// touch notes that data went one way or the other.
+func (c *connection) touch() { c.active.Store(time.Now().UnixNano()) }
+
+// announceHostKeys tells the client all keys of the machine, so that it knows
+// the next one already (OpenSSH's PROTOCOL, section 2.5).
+func (c *connection) announceHostKeys(conn *gossh.ServerConn) {
+	var payload []byte
+	for _, s := range c.server.hostKeys.Load().signers {
+		payload = append(payload, gossh.Marshal(struct{ Key []byte }{s.PublicKey().Marshal()})...)
+	}
+	// A client that is gone needs no keys.
+	_, _, _ = conn.SendRequest("hostkeys-00@openssh.com", false, payload)
+}
+
+// proveHostKeys signs for each of the keys that the client asks about.
+func (c *connection) proveHostKeys(lib ssh.Context, _ *ssh.Server, req *gossh.Request) (bool, []byte) {
+	conn, ok := lib.Value(ssh.ContextKeyConn).(*gossh.ServerConn)
+	if !ok {
+		return false, nil
+	}
+	proof, err := proveKeys(c.server.hostKeys.Load().signers, conn.SessionID(), req.Payload)
+	return err == nil, proof
+}
+
+// proveKeys answers a request to prove keys: a signature for each.
+func proveKeys(signers []gossh.Signer, session, asked []byte) ([]byte, error) {
+	var proof []byte
+	for range signers { // each once
+		if len(asked) == 0 {
+			return proof, nil
+		}
+		var next struct {
+			Key  []byte
+			Rest []byte `ssh:"rest"`
+		}
+		if err := gossh.Unmarshal(asked, &next); err != nil {
+			return nil, err
+		}
+		asked = next.Rest
+		i := slices.IndexFunc(signers, func(s gossh.Signer) bool { return string(s.PublicKey().Marshal()) == string(next.Key) })
+		if i < 0 {
+			return nil, fmt.Errorf("a key that is not the machine's")
+		}
+		signed, err := signers[i].Sign(rand.Reader, gossh.Marshal(struct {
+			Purpose string
+			Session []byte
+			Key     []byte
+		}{"hostkeys-prove-00@openssh.com", session, next.Key}))
+		if err != nil {
+			return nil, err
+		}
+		proof = append(proof, gossh.Marshal(struct{ Signature []byte }{gossh.Marshal(signed)})...)
+	}
+	if len(asked) > 0 {
+		return nil, fmt.Errorf("more keys than the machine has")
+	}
+	return proof, nil
+}

@@ -1,0 +1,347 @@
+package shell
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+)
+
+// TestMultiplexing runs many sessions over one connection of OpenSSH's client.
+func TestMultiplexing(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	shared := []string{"-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", "ControlPath=" + joe.file("control")}
+	t.Cleanup(func() { joe.ssh(s, "", append(shared, "-O", "exit", "host")...) })
+	for i := range 5 {
+		text := fmt.Sprint("number ", i)
+		if out, errOut, status := joe.ssh(s, "", append(shared, "host", "say", text)...); out != text+"\n" || status != 0 {
+			t.Fatalf("session %d: %q, %q, %d", i, out, errOut, status)
+		}
+	}
+	if _, _, status := joe.ssh(s, "", append(shared, "host", "moan")...); status != 3 {
+		t.Errorf("got status %d, want 3", status)
+	}
+	joe.ssh(s, "", append(shared, "-O", "exit", "host")...)
+	s.gate.await(t, "the logout", s.gate.noted("joe logout: ok"))
+	logins := 0
+	for _, n := range s.gate.notes {
+		logins += strings.Count(n, "login by")
+	}
+	if logins != 1 || len(s.gate.ended) != 6 {
+		t.Errorf("%d logins and %d sessions, want 1 and 6", logins, len(s.gate.ended))
+	}
+}
+
+// TestHostKeyRotation gives the server a second key. OpenSSH's client, which
+// knows the first, asks for proof of the second and learns it.
+func TestHostKeyRotation(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	if _, errOut, status := joe.ssh(s, "", "host", "who"); status != 0 {
+		t.Fatal(errOut)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := gossh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hostKeys.Store(&hostKeys{signers: append(s.hostKeys.Load().signers, second)})
+	client := exec.Command("ssh", append(joe.options(s), "-o", "UpdateHostKeys=yes", "host", "cat")...)
+	in, err := client.StdinPipe() // keeps the session until the client has its proof
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the client to learn the second key", func() bool {
+		return strings.Contains(joe.read("known_hosts"), strings.TrimSpace(string(gossh.MarshalAuthorizedKey(second.PublicKey()))))
+	})
+	in.Close()
+	if err := client.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProveKeys checks the proofs as a client does.
+func TestProveKeys(t *testing.T) {
+	var signers []gossh.Signer
+	for range 2 {
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := gossh.NewSignerFromKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signers = append(signers, s)
+	}
+	session := []byte("a session")
+	ask := func(keys ...gossh.Signer) (p []byte) {
+		for _, k := range keys {
+			p = append(p, gossh.Marshal(struct{ Key []byte }{k.PublicKey().Marshal()})...)
+		}
+		return p
+	}
+	proof, err := proveKeys(signers, session, ask(signers[1], signers[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []gossh.Signer{signers[1], signers[0]} {
+		var next struct {
+			Blob []byte
+			Rest []byte `ssh:"rest"`
+		}
+		var signature gossh.Signature
+		if err := gossh.Unmarshal(proof, &next); err != nil {
+			t.Fatal(err)
+		}
+		if err := gossh.Unmarshal(next.Blob, &signature); err != nil {
+			t.Fatal(err)
+		}
+		signed := gossh.Marshal(struct {
+			Purpose      string
+			Session, Key []byte
+		}{"hostkeys-prove-00@openssh.com", session, s.PublicKey().Marshal()})
+		if err := s.PublicKey().Verify(signed, &signature); err != nil {
+			t.Error(err)
+		}
+		proof = next.Rest
+	}
+	for name, bad := range map[string][]byte{
+		"another's key": ask(newPerson(t, "x").signer()),
+		"three keys":    ask(signers[0], signers[0], signers[0]),
+		"garbage":       []byte("garbage"),
+		"half a key":    ask(signers[0])[:20],
+	} {
+		if _, err := proveKeys(signers, session, bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestTerminal drives a prompt: sizes, typed lines, ^C and exit.
+func TestTerminal(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	work := openSession(t, s.mustDial(t, joe))
+	if err := work.RequestPty("xterm-256color", 24, 80, nil); err != nil {
+		t.Fatal(err)
+	}
+	in, out := pipes(t, work)
+	if err := work.Shell(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, out, "80x24 xterm-256color> ")
+	for _, width := range []int{100, 120, 132} {
+		if err := work.WindowChange(50, width); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := work.Signal(gossh.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, out, "^C")
+	write(t, in, "size\r")
+	expect(t, out, "132x50\n")
+	write(t, in, "say hello\rexit\r")
+	expect(t, out, "hello\n")
+	if err := work.Wait(); err != nil {
+		t.Error(err)
+	}
+	s.gate.await(t, "the end", func() bool { return len(s.gate.ended) == 1 && !first(s.gate.ended) })
+}
+
+func pipes(t *testing.T, s *gossh.Session) (io.WriteCloser, *bufio.Reader) {
+	t.Helper()
+	in, err := s.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in, bufio.NewReader(out)
+}
+
+func write(t *testing.T, w io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func expect(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v; want %q", got[:n], err, want)
+	}
+}
+
+// TestSignalEndsCommand ends a command and not the connection.
+func TestSignalEndsCommand(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	c := s.mustDial(t, joe)
+	work := openSession(t, c)
+	if err := work.Start("sleep"); err != nil {
+		t.Fatal(err)
+	}
+	if err := work.Signal(gossh.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := work.Wait(); err == nil || !strings.Contains(err.Error(), "status 130") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := openSession(t, c).Output("who"); err != nil {
+		t.Errorf("the next command: %v", err)
+	}
+}
+
+// TestLost tells sessions that their users ended from those that broke.
+func TestLost(t *testing.T) {
+	joe := newPerson(t, "joe")
+	tests := map[string]struct {
+		end  func(t *testing.T, c *gossh.Client, work *gossh.Session, in io.WriteCloser)
+		lost bool
+	}{
+		"exit":              {func(t *testing.T, _ *gossh.Client, _ *gossh.Session, in io.WriteCloser) { write(t, in, "exit\r") }, false},
+		"end of input":      {func(_ *testing.T, _ *gossh.Client, _ *gossh.Session, in io.WriteCloser) { in.Close() }, false},
+		"connection closed": {func(_ *testing.T, c *gossh.Client, _ *gossh.Session, _ io.WriteCloser) { c.Close() }, true},
+		"window was closed": {func(_ *testing.T, _ *gossh.Client, work *gossh.Session, _ io.WriteCloser) { work.Close() }, true},
+		"while it is at work": {func(t *testing.T, c *gossh.Client, _ *gossh.Session, in io.WriteCloser) {
+			write(t, in, "sleep\r")
+			c.Close()
+		}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, one(joe))
+			c := s.mustDial(t, joe)
+			work := openSession(t, c)
+			if err := work.RequestPty("vt100", 24, 80, nil); err != nil {
+				t.Fatal(err)
+			}
+			in, out := pipes(t, work)
+			if err := work.Shell(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, out, "80x24 vt100> ")
+			tt.end(t, c, work, in)
+			s.gate.await(t, "the end", func() bool { return len(s.gate.ended) == 1 })
+			s.gate.mu.Lock()
+			defer s.gate.mu.Unlock()
+			if got := first(s.gate.ended); got != tt.lost {
+				t.Errorf("lost is %v, want %v", got, tt.lost)
+			}
+		})
+	}
+}
+
+// TestLostWithOpenSSH kills Debian's client while it works.
+func TestLostWithOpenSSH(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	client := exec.Command("ssh", append(joe.options(s), "-tt", "host")...)
+	in, err := client.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	stdout, err := client.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, in, "say ready\r")
+	for seen := make([]byte, 1); !strings.Contains(out.String(), "ready"); {
+		if _, err := stdout.Read(seen); err != nil {
+			t.Fatalf("%v after %q", err, out.String())
+		}
+		out.Write(seen)
+	}
+	if err := client.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.Wait() // was killed
+	s.gate.await(t, "the lost session", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
+}
+
+// TestSilentClient stops answering, as behind a cable that was cut.
+func TestSilentClient(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe), quick)
+	relay := newRelay(t, s.address)
+	c, err := gossh.Dial("tcp", relay.address, &gossh.ClientConfig{
+		User: "joe", Auth: []gossh.AuthMethod{gossh.PublicKeys(joe.signer())}, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	work := openSession(t, c)
+	if err := work.Start("sleep"); err != nil {
+		t.Fatal(err)
+	}
+	relay.cut()
+	s.gate.await(t, "the end of the session", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
+	s.gate.await(t, "the reason", s.gate.noted("joe logout: the client does not answer any more"))
+}
+
+// TestIdle ends a connection in which nothing happens, although its client
+// answers.
+func TestIdle(t *testing.T) {
+	joe := newPerson(t, "joe")
+	a := one(joe)
+	a.IdleTimeout = api.Duration(patience)
+	s := start(t, a, quick)
+	c := s.mustDial(t, joe)
+	work := openSession(t, c)
+	if err := work.Start("sleep"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSession(t, c).Output("who"); err != nil {
+		t.Fatal(err)
+	}
+	s.gate.change(func(a *api.Access) { a.IdleTimeout = 1 })
+	s.gate.await(t, "the reason", s.gate.noted("joe logout: idle for 1ns"))
+}
+
+// TestTooManySessions has a limit on one connection.
+func TestTooManySessions(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	c := s.mustDial(t, joe)
+	for i := range maxSessionsPerConnection {
+		work := openSession(t, c)
+		if err := work.Start("sleep"); err != nil {
+			t.Fatalf("session %d: %v", i, err)
+		}
+	}
+	if _, err := c.NewSession(); err == nil || !strings.Contains(err.Error(), "too many sessions") {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := openSession(t, s.mustDial(t, joe)).Output("who"); err != nil {
+		t.Errorf("another connection: %v", err)
+	}
+}

@@ -1,0 +1,377 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	goruntime "runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+	"dipper/shell/access"
+	"dipper/shell/session"
+)
+
+// Conversation is what goes on in a session: prompts until the user leaves, or
+// one command. *session.Session is one.
+type Conversation interface {
+	Interact(ctx context.Context) error
+	Exec(ctx context.Context, command string) int
+}
+
+// Begin makes a Conversation of a Session that says who it is and how to reach
+// him.
+type Begin func(s session.Session) Conversation
+
+// SSH is the SSH server. It lets in whom api.Access says, listens where it
+// says, and follows every change of it: who is not let in any more is thrown
+// out.
+type SSH struct {
+	Gate  api.Gate
+	Begin Begin
+	Files Files // what sftp and scp see
+	Log   *slog.Logger
+	// Times are the server's patience; the zero value: that of a machine in
+	// service.
+	Times Times
+
+	rules     atomic.Pointer[access.Rules]
+	hostKeys  atomic.Pointer[hostKeys]
+	idle      atomic.Int64 // time.Duration; 0: for ever
+	sessions  atomic.Int64 // over all connections
+	door      *access.Door
+	guesses   *access.Guesses
+	checking  chan struct{} // holds a token while a password is being checked
+	audits    chan audit
+	refusals  refusals
+	listeners *listeners
+
+	mu          sync.Mutex
+	connections map[*connection]struct{}
+	running     sync.WaitGroup
+}
+
+// Times are how long the server waits for what.
+type Times struct {
+	Handshake time.Duration // from the connection to the login
+	Keepalive time.Duration // between questions whether the client is there; three unanswered ones end it
+	Denial    time.Duration // from a wrong password to the answer
+	Retry     time.Duration // after a failure: of the control socket, of listening
+}
+
+// Limits where Access names none. Strangers are those who did not log in yet.
+const (
+	defaultConnections = 64
+	defaultPerAddress  = 16
+	maxStrangers       = 32
+)
+
+// Run serves until ctx ends. Nothing is done before the control plane answers.
+func (s *SSH) Run(ctx context.Context) error {
+	s.prepare()
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.running.Wait()
+	defer s.endAll("the machine's shell ends")
+	defer cancel()
+	s.listeners = newListeners(ctx, s.Log, s.Times.Retry, s.arrived)
+	defer s.listeners.close()
+	s.running.Go(func() { s.runAudits(ctx) })
+	generation := -1
+	for ctx.Err() == nil {
+		a, err := s.Gate.Access(ctx, generation)
+		if err != nil {
+			// The control plane is being restarted, and counts from the start
+			// then. Who was let in before it stays.
+			generation = -1
+			pause(ctx, s.Times.Retry)
+			continue
+		}
+		if a.Generation == generation {
+			continue // nothing new within the time that the server waits
+		}
+		if s.adopt(ctx, a) {
+			generation = a.Generation
+		} else {
+			pause(ctx, s.Times.Retry)
+		}
+	}
+	return nil
+}
+
+func (s *SSH) prepare() {
+	if s.Times == (Times{}) {
+		s.Times = Times{Handshake: 20 * time.Second, Keepalive: 15 * time.Second, Denial: 2 * time.Second, Retry: time.Second}
+	}
+	s.door, s.guesses = access.NewDoor(), access.NewGuesses()
+	s.checking = make(chan struct{}, 1)
+	s.audits = make(chan audit, 64)
+	s.connections = map[*connection]struct{}{}
+}
+
+// adopt makes a the rules. It reports whether it could: without a host key
+// there is nothing to listen with.
+func (s *SSH) adopt(ctx context.Context, a api.Access) bool {
+	rules, problems := access.Compile(a)
+	for _, p := range problems {
+		s.Log.Warn("ssh: access", "problem", p)
+	}
+	if err := s.loadHostKey(ctx, len(a.Listen) > 0); err != nil {
+		s.Log.Error("ssh: no host key, not listening", "error", err)
+		return false
+	}
+	s.door.SetLimits(access.Limits{
+		Connections: orDefault(a.MaxConnections, defaultConnections),
+		PerAddress:  orDefault(a.MaxPerAddress, defaultPerAddress),
+		Strangers:   maxStrangers,
+	})
+	s.idle.Store(int64(a.IdleTimeout))
+	s.rules.Store(rules)
+	s.endRevoked(rules)
+	s.listeners.set(a.Listen)
+	return true
+}
+
+func orDefault(n, otherwise int) int {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
+}
+
+// arrived takes a connection that a client has made, or closes it.
+func (s *SSH) arrived(ctx context.Context, raw net.Conn) {
+	from := addressOf(raw)
+	c := &connection{server: s, raw: raw, from: from, id: newID(), done: make(chan struct{})}
+	visitor, err := s.door.Enter(from, time.Now(), func() { c.end("made room for another before login") })
+	if err != nil {
+		s.refused(from, "", err)
+		closeQuietly(raw)
+		return
+	}
+	c.visitor = visitor
+	s.mu.Lock()
+	s.connections[c] = struct{}{}
+	s.mu.Unlock()
+	s.running.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.connections, c)
+			s.mu.Unlock()
+			visitor.Leave()
+		}()
+		defer s.survive("connection from " + from.String())
+		c.serve(ctx)
+	})
+}
+
+// survive turns a panic in one connection into a line of the log: the others
+// have nothing to do with it.
+func (s *SSH) survive(what string) {
+	if r := recover(); r != nil {
+		s.Log.Error("ssh: BUG: panic", "in", what, "panic", r, "stack", string(goruntime.Stack()))
+	}
+}
+
+// endRevoked throws out whom the rules would not let in any more.
+func (s *SSH) endRevoked(rules *access.Rules) {
+	for _, c := range s.all() {
+		if g, ok := c.granted(); ok && !rules.Holds(g) {
+			c.end("access was taken back")
+		}
+	}
+}
+
+func (s *SSH) endAll(why string) {
+	for _, c := range s.all() {
+		c.end(why)
+	}
+}
+
+func (s *SSH) all() []*connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*connection
+	for c := range s.connections {
+		all = append(all, c)
+	}
+	return all
+}
+
+// hostKeys are the keys by which the machine is known.
+type hostKeys struct {
+	signers   []gossh.Signer
+	ephemeral bool
+}
+
+// loadHostKey asks for the host key. One that is there already will do when
+// the control plane does not answer, and none is needed to listen nowhere.
+func (s *SSH) loadHostKey(ctx context.Context, needed bool) error {
+	if !needed {
+		return nil
+	}
+	answer, err := s.Gate.HostKey(ctx)
+	var signer gossh.Signer
+	if err == nil {
+		signer, err = parseHostKey(answer.PEM)
+	}
+	if err != nil {
+		if s.hostKeys.Load() != nil {
+			s.Log.Warn("ssh: host key: going on with the one before", "error", err)
+			return nil
+		}
+		return err
+	}
+	s.hostKeys.Store(&hostKeys{signers: []gossh.Signer{signer}, ephemeral: answer.Ephemeral})
+	return nil
+}
+
+// The host key algorithms; RSA only with SHA-2.
+var hostKeyAlgorithms = map[string][]string{
+	gossh.KeyAlgoED25519:  {gossh.KeyAlgoED25519},
+	gossh.KeyAlgoECDSA256: {gossh.KeyAlgoECDSA256},
+	gossh.KeyAlgoECDSA384: {gossh.KeyAlgoECDSA384},
+	gossh.KeyAlgoECDSA521: {gossh.KeyAlgoECDSA521},
+	gossh.KeyAlgoRSA:      {gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256},
+}
+
+func parseHostKey(pem []byte) (gossh.Signer, error) {
+	signer, err := gossh.ParsePrivateKey(pem)
+	if err != nil {
+		return nil, fmt.Errorf("host key: %w", err)
+	}
+	algorithms, ok := hostKeyAlgorithms[signer.PublicKey().Type()]
+	with, can := signer.(gossh.AlgorithmSigner)
+	if !ok || !can {
+		return nil, fmt.Errorf("host key: type %s is not supported: expected ssh-ed25519", signer.PublicKey().Type())
+	}
+	return gossh.NewSignerWithAlgorithms(with, algorithms)
+}
+
+// cryptography is what is offered: nothing with SHA-1, CBC or curves of doubt.
+func cryptography() gossh.Config {
+	return gossh.Config{
+		KeyExchanges: []string{gossh.KeyExchangeMLKEM768X25519, gossh.KeyExchangeCurve25519, gossh.KeyExchangeECDHP256, gossh.KeyExchangeDH16SHA512},
+		Ciphers:      []string{gossh.CipherChaCha20Poly1305, gossh.CipherAES256GCM, gossh.CipherAES128GCM, gossh.CipherAES256CTR, gossh.CipherAES128CTR},
+		MACs:         []string{gossh.HMACSHA256ETM, gossh.HMACSHA512ETM, gossh.HMACSHA256},
+	}
+}
+
+// userKeyAlgorithms are the signatures by which users prove their keys.
+func userKeyAlgorithms() []string {
+	return []string{
+		gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoSKECDSA256,
+		gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521,
+		gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256,
+	}
+}
+
+// addressOf is where a connection comes from.
+func addressOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+func closeQuietly(c net.Conn) {
+	// It is of no use any more, whatever is wrong with it.
+	_ = c.Close()
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	// It fails when ctx ends, which the caller sees for himself.
+	_ = wait(ctx, d)
+}
+
+// listeners are the sockets of a server.
+type listeners struct {
+	ctx     context.Context
+	log     *slog.Logger
+	retry   time.Duration
+	arrived func(context.Context, net.Conn)
+
+	mu     sync.Mutex
+	open   map[string]context.CancelFunc
+	served sync.WaitGroup
+}
+
+func newListeners(ctx context.Context, log *slog.Logger, retry time.Duration, arrived func(context.Context, net.Conn)) *listeners {
+	return &listeners{ctx: ctx, log: log, retry: retry, arrived: arrived, open: map[string]context.CancelFunc{}}
+}
+
+// set listens on addresses and on no others. Connections that are there stay.
+func (l *listeners) set(addresses []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for address, stop := range l.open {
+		if !slices.Contains(addresses, address) {
+			stop()
+			delete(l.open, address)
+		}
+	}
+	for _, address := range addresses {
+		if l.open[address] == nil {
+			ctx, stop := context.WithCancel(l.ctx)
+			l.open[address] = stop
+			l.served.Go(func() { l.listen(ctx, address) })
+		}
+	}
+}
+
+func (l *listeners) close() {
+	l.set(nil)
+	l.served.Wait()
+}
+
+// listen takes connections on an address until ctx ends. When it cannot, it
+// tries again: what is in the way may go.
+func (l *listeners) listen(ctx context.Context, address string) {
+	told := ""
+	for ctx.Err() == nil {
+		err := l.accept(ctx, address)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := err.Error(); text != told {
+			l.log.Error("ssh: not listening", "address", address, "error", err)
+			told = text
+		}
+		pause(ctx, l.retry)
+	}
+}
+
+// accept always answers an error.
+func (l *listeners) accept(ctx context.Context, address string) error {
+	config := net.ListenConfig{Control: freebind}
+	socket, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() }) // as below
+	defer func() {
+		stop()
+		_ = socket.Close() // nothing is written to it
+	}()
+	l.log.Info("ssh: listening", "address", address)
+	for {
+		conn, err := socket.Accept()
+		var net net.Error
+		switch {
+		case err == nil:
+			l.arrived(ctx, conn)
+		case errors.As(err, &net) && net.Timeout():
+			pause(ctx, l.retry)
+		default:
+			return err
+		}
+	}
+}
