@@ -64,7 +64,7 @@ func difference(path []string, a, b outline) []Change {
 	before, after := a.byName(), b.byName()
 	for _, old := range a.children {
 		if _, kept := after[old.name]; !kept && !old.identity {
-			changes = append(changes, Change{Kind: Removed, Path: step(path, old.name), Old: old.value})
+			changes = append(changes, Change{Kind: Removed, Path: step(path, old.name), Old: old.shown()})
 		}
 	}
 	for _, now := range b.children {
@@ -74,7 +74,7 @@ func difference(path []string, a, b outline) []Change {
 		case !existed:
 			changes = append(changes, additions(step(path, now.name), now)...)
 		case now.form == leaf && old.value != now.value:
-			changes = append(changes, Change{Changed, step(path, now.name), old.value, now.value})
+			changes = append(changes, Change{Changed, step(path, now.name), old.shown(), now.shown()})
 		default:
 			changes = append(changes, difference(step(path, now.name), old, now)...)
 		}
@@ -91,7 +91,7 @@ func additions(path []string, o outline) []Change {
 		}
 	}
 	if len(changes) == 0 {
-		return []Change{{Kind: Added, Path: path, New: o.value}}
+		return []Change{{Kind: Added, Path: path, New: o.shown()}}
 	}
 	return changes
 }

@@ -48,6 +48,100 @@ func TestReferenceShowsErrors(t *testing.T) {
 	}
 }
 
+// TestReferenceTables holds the table of every section to the schema: its keys
+// and no others, with their defaults.
+func TestReferenceTables(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := map[string]string{"": "The top level", "master": "master and backup", "backup": "master and backup"}
+	var check func(s Schema)
+	check = func(s Schema) {
+		heading := s.Name
+		if special, ok := headings[s.Name]; ok {
+			heading = special
+		}
+		rows := firstTable(string(reference), heading)
+		for _, k := range s.Keys {
+			row, found := rows[k.Name]
+			switch {
+			case !found:
+				t.Errorf("the table below %q has no key `%s`", heading, k.Name)
+			case !strings.Contains(row, k.Default):
+				t.Errorf("the table below %q does not say that %s is %q by default: %s", heading, k.Name, k.Default, row)
+			}
+			delete(rows, k.Name)
+			if len(k.Keys) > 0 {
+				check(k)
+			}
+		}
+		for name := range rows {
+			t.Errorf("the table below %q has `%s`, which is no key", heading, name)
+		}
+	}
+	check(Describe())
+}
+
+// firstTable gives the rows of the first table below a heading by the word in
+// their first column, without backquotes.
+func firstTable(text, heading string) map[string]string {
+	_, below, _ := strings.Cut(text, "# "+heading+"\n")
+	rows := make(map[string]string)
+	for line := range strings.SplitSeq(below, "\n") {
+		switch {
+		case strings.HasPrefix(line, "| `"):
+			name, _, _ := strings.Cut(strings.TrimPrefix(line, "| `"), "`")
+			rows[name] = strings.ReplaceAll(line, "`", "")
+		case line == "" && len(rows) > 0, strings.HasPrefix(line, "#"):
+			return rows
+		}
+	}
+	return rows
+}
+
+// TestSchema holds every key to what completion and editors need.
+func TestSchema(t *testing.T) {
+	var check func(path string, s Schema)
+	check = func(path string, s Schema) {
+		switch {
+		case s.Help == "" || strings.HasSuffix(s.Help, ".") || strings.Contains(s.Help, "\n"):
+			t.Errorf("%s: the help %q is no line", path, s.Help)
+		case (s.Kind == KindValue || s.Kind == KindValues) && (s.Type == "" || s.Expected == ""):
+			t.Errorf("%s: nothing says what values it takes", path)
+		case s.Kind == KindSections && len(s.Identity) == 0:
+			t.Errorf("%s: nothing tells its items apart", path)
+		case s.Kind == KindEntries && s.Entry == "":
+			t.Errorf("%s: nothing says what its names are", path)
+		case s.Type == TypeChoice && len(s.Allowed) == 0:
+			t.Errorf("%s: no choice", path)
+		}
+		if s.Example != "" {
+			if err := NewChecker().Check(s.Example, strings.Split(path, ".")...); err != nil && !s.Secret {
+				t.Errorf("%s: the example %q: %v", path, s.Example, err)
+			}
+		}
+		for _, name := range s.Identity {
+			if _, ok := s.Find(name); !ok {
+				t.Errorf("%s: items are told apart by %s, which is no key", path, name)
+			}
+		}
+		for _, k := range s.Keys {
+			below := path + "." + k.Name
+			if s.Kind == KindEntries {
+				below = path + ".x1." + k.Name
+			}
+			check(below, k)
+		}
+	}
+	for _, k := range Describe().Keys {
+		check(k.Name, k)
+	}
+	if weight, ok := Describe().Find("services", "real-servers", "weight"); !ok || weight.High != "2147483647" || weight.Default != "1" {
+		t.Errorf("weight: %+v, %v", weight, ok)
+	}
+}
+
 // TestReferenceIsComplete finds every key, and every word that a key can have
 // as its value, in the reference.
 func TestReferenceIsComplete(t *testing.T) {

@@ -165,7 +165,7 @@ func (s *fileService) keys() []key {
 		{"scheduler", "which real server gets the next connection",
 			scalar(&s.scheduler, choice("scheduler", nil, schedulers()...).otherwise(defaultScheduler))},
 		{"scheduler-flags", "variations of the scheduler",
-			scalars(&s.schedulerFlags, choice("scheduler flag", flagSynonyms(), schedulerFlags()...).otherwise("fallback for sh and mh"))},
+			scalars(&s.schedulerFlags, choice("scheduler flag", flagSynonyms(), schedulerFlags()...).otherwise("[fallback] for sh and mh"))},
 		{"persistence", "keeps a client at its real server", section(&s.persistence, (*filePersistence).keys)},
 		{"one-packet", "schedules every UDP packet by itself", scalar(&s.onePacket, truth().otherwise("false"))},
 		{"on-down", "what becomes of a failed real server's connections",

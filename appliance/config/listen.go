@@ -95,7 +95,7 @@ func listenPrefix(n *node, expected string) (netip.Prefix, *fault) {
 		return netip.Prefix{}, &fault{problem: fmt.Sprintf("%s is everything", prefix), expected: network}
 	}
 	if problem := notBalanced(prefix.Addr()); problem != "" {
-		return netip.Prefix{}, &fault{problem: fmt.Sprintf("%s is of %s", prefix, strings.TrimPrefix(problem, "a ")), expected: network}
+		return netip.Prefix{}, &fault{problem: fmt.Sprintf("%s begins with %s, which is %s", prefix, prefix.Addr(), problem), expected: network}
 	}
 	return prefix, nil
 }

@@ -165,7 +165,7 @@ func sshListen(n *node) (SSHListen, *fault) {
 	host, behind := splitPort(n.text)
 	listen := SSHListen{Port: sshPort}
 	if behind != "" {
-		number, bad := parsePort(behind)
+		number, bad := port(&node{kind: scalarNode, class: integerScalar, text: behind})
 		if bad != nil {
 			return SSHListen{}, bad
 		}

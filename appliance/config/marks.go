@@ -114,26 +114,35 @@ func (r *resolver) checkListens(services []named[fileService], resolved map[stri
 	}
 	for _, protocol := range protocols() {
 		if c := byProtocol[protocol]; c != nil {
-			c.sort()
-			c.eachOverlap(func(inner, outer claim) { r.report(later(inner, outer).at, overlap(protocol, inner, outer)) })
+			r.reportOverlaps(protocol, c)
 		}
 	}
 }
 
-// later is the claim that stands further down in the file.
-func later(a, b claim) claim {
-	if cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column)) < 0 {
-		return b
+// reportOverlaps reports each claim that conflicts with earlier ones once.
+func (r *resolver) reportOverlaps(protocol Protocol, c *claims) {
+	c.sort()
+	type pair struct{ second, first claim }
+	var pairs []pair
+	c.eachOverlap(func(a, b claim) {
+		if a.compare(b) < 0 {
+			a, b = b, a
+		}
+		pairs = append(pairs, pair{a, b})
+	})
+	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Or(a.second.compare(b.second), a.first.compare(b.first)) })
+	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.second.at == b.second.at })
+	for _, p := range pairs {
+		r.report(p.second.at, overlap(protocol, p.second, p.first))
 	}
-	return a
 }
 
-func overlap(protocol Protocol, inner, outer claim) fault {
-	second := later(inner, outer)
-	first := inner
-	if second == inner {
-		first = outer
-	}
+// compare orders claims by their places.
+func (c claim) compare(other claim) int {
+	return cmp.Or(cmp.Compare(c.at.line, other.at.line), cmp.Compare(c.at.column, other.at.column))
+}
+
+func overlap(protocol Protocol, second, first claim) fault {
 	switch {
 	case first.service == second.service:
 		return fault{problem: fmt.Sprintf("%s overlaps with %s of the same service", second.listen, first.listen), hint: "remove one of the two"}

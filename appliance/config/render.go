@@ -25,11 +25,17 @@ func RenderRedacted(c *Config) []byte {
 	return b.Bytes()
 }
 
+// shown is a part's value for eyes.
+func (o outline) shown() string {
+	if o.hidden {
+		return quote(redacted)
+	}
+	return o.value
+}
+
 // redact replaces the secrets of a part.
 func (o outline) redact() outline {
-	if o.hidden {
-		o.value = quote(redacted)
-	}
+	o.value = o.shown()
 	children := make([]outline, len(o.children))
 	for i, child := range o.children {
 		children[i] = child.redact()

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -244,5 +246,46 @@ services:
 	}
 	if diff := cmp.Diff(&Bond{"active-backup", []string{"eth0"}, 100 * time.Millisecond}, c.Network.Interfaces[0].Bond); diff != "" {
 		t.Errorf("bond (-want +got):\n%s", diff)
+	}
+}
+
+const secretive = `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
+management:
+  ssh:
+    users:
+      admin: {role: admin, password-hash: $2b$10$abcdefghijklmnopqrstuuSPTD2kEtNUrnSVUDLe0lPvjHjgqY5Sq}
+`
+
+// TestSecretsAreHidden looks for a secret everywhere but in Render.
+func TestSecretsAreHidden(t *testing.T) {
+	c := parsed(t, secretive)
+	const part = "abcdefgh"
+	if !strings.Contains(string(Render(c)), part) {
+		t.Error("Render has lost the secret")
+	}
+	bad := strings.Replace(secretive, "role: admin,", "role: admiral,", 1)
+	_, err := Parse("dipper.yaml", []byte(bad))
+	var faults Errors
+	if !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	other := parsed(t, strings.Replace(secretive, "abc", "xyz", 1))
+	for what, text := range map[string]string{
+		"redacted":      string(RenderRedacted(c)),
+		"error":         faults.Error(),
+		"excerpt":       faults.Excerpt([]byte(bad)),
+		"added":         fmt.Sprintf("%+v %v", Diff(nil, c), Diff(nil, c)),
+		"removed":       fmt.Sprintf("%+v", Diff(c, parsed(t, secretive[:strings.Index(secretive, "management")]))),
+		"changed":       fmt.Sprintf("%+v", Diff(other, c)),
+		"printed":       fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Management.SSH.Users[0].PasswordHash),
+		"caret's place": mask("password-hash: abcdefgh, role: x"),
+	} {
+		if text == "" || strings.Contains(text, part) {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+	if changes := Diff(other, c); len(changes) != 1 {
+		t.Errorf("a changed secret is %v", changes)
 	}
 }

@@ -38,7 +38,6 @@ func (r *resolver) resolveService(raw named[fileService]) Service {
 		Name:      raw.name,
 		Listen:    values(s.listen),
 		FWMark:    uint32(s.fwmark.value),
-		Protocols: values(s.protocols),
 		Scheduler: or(s.scheduler, defaultScheduler),
 		OnePacket: s.onePacket.value,
 		Assign:    or(s.assign, true),
@@ -126,7 +125,13 @@ func (r *resolver) resolveProtocols(s fileService) []Protocol {
 	if !s.protocols.given {
 		return []Protocol{TCP}
 	}
-	return values(s.protocols)
+	var once []Protocol
+	for _, protocol := range values(s.protocols) {
+		if !slices.Contains(once, protocol) {
+			once = append(once, protocol)
+		}
+	}
+	return once
 }
 
 // checkLocated reports addresses without a port where the kernel needs one.
