@@ -48,9 +48,14 @@ func (s *Screen) page(lines []string) error {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		b.WriteString(cells.Truncate(l, size.Width) + "\x1b[K")
+		b.WriteString(cells.Truncate(l, size.Width))
+		if cells.Width(l) < size.Width { // at the margin it would erase the last character
+			b.WriteString("\x1b[K")
+		}
 	}
-	b.WriteString("\x1b[J")
+	if len(lines) < size.Height {
+		b.WriteString("\n\x1b[J")
+	}
 	_, err := io.WriteString(s, b.String())
 	return err
 }

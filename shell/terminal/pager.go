@@ -81,7 +81,7 @@ const moreText = "-- more: space, enter, /text, G to the end, q --"
 
 // wait asks what to do at the end of a page.
 func (p *Pager) wait() error {
-	if _, err := io.WriteString(p.screen, moreText); err != nil {
+	if _, err := io.WriteString(p.screen, cells.Truncate(moreText, p.screen.Size().Width-1)); err != nil {
 		return err
 	}
 	defer p.erase()
