@@ -17,8 +17,8 @@ type State struct {
 }
 
 // Editor edits a state in memory. It refuses what the kernel would refuse, in
-// the kernel's order, and costs as much for one edit of a table of a hundred
-// thousand entries as of a table of ten.
+// the kernel's order. An edit costs the same in a table of a hundred thousand
+// real servers as in one of ten.
 type Editor struct {
 	// Zeroed are the services whose counters are to be zeroed when the edits
 	// are done; nil in it stands for all.
@@ -26,62 +26,100 @@ type Editor struct {
 	// Notes are remarks on edits that did more than was typed.
 	Notes []string
 
-	services []editedService
+	services []editedService // in the order in which they were added
 	index    map[ipvs.Key]int
-	servers  map[serverKey]int
 	timeouts ipvs.Timeouts
 	daemons  []ipvs.Daemon
-}
-
-// editedService is a service, which may be deleted.
-type editedService struct {
-	service ipvs.Service // without its real servers
-	servers []editedServer
-	deleted bool
-}
-
-// editedServer is a real server, which may be deleted.
-type editedServer struct {
-	server  ipvs.RealServer
-	deleted bool
-}
-
-type serverKey struct {
-	service int
-	target  ipvs.Target
 }
 
 // NewEditor returns an editor of s, which it leaves as it is.
 func NewEditor(s State) *Editor {
 	e := &Editor{timeouts: s.Timeouts, daemons: slices.Clone(s.Daemons)}
-	e.clear()
+	e.services = make([]editedService, 0, len(s.Table.Services))
+	e.index = make(map[ipvs.Key]int, len(s.Table.Services))
 	for _, service := range s.Table.Services {
-		at := e.insert(service)
-		for _, r := range service.RealServers {
-			e.insertServer(at, r)
-		}
+		e.insert(service)
 	}
 	return e
 }
 
-// State returns what the edits made of it. Services and real servers are in
-// the order in which they were added.
+// State returns what the edits made of it, sharing with the state of before
+// the real servers of services that were not edited. Services and real servers
+// are in the order in which they were added.
 func (e *Editor) State() State {
 	s := State{Timeouts: e.timeouts, Daemons: slices.Clone(e.daemons)}
-	for _, edited := range e.services {
-		if edited.deleted {
-			continue
+	s.Table.Services = make([]ipvs.Service, 0, len(e.index))
+	for i := range e.services {
+		if !e.services[i].deleted {
+			s.Table.Services = append(s.Table.Services, e.services[i].result())
 		}
-		service := edited.service
-		service.RealServers = make([]ipvs.RealServer, 0, len(edited.servers))
-		for _, r := range edited.servers {
-			if !r.deleted {
-				service.RealServers = append(service.RealServers, r.server)
-			}
-		}
-		s.Table.Services = append(s.Table.Services, service)
 	}
 	return s
+}
+
+// editedService is a service. Its place among the others, and those of its
+// real servers, stay as they are when one is deleted.
+type editedService struct {
+	service ipvs.Service // real servers without an address are deleted ones
+	deleted bool
+	own     bool                // its real servers are shared with nobody
+	places  map[ipvs.Target]int // of its real servers, if they are many, once one was looked for
+}
+
+// fewServers are looked through one by one.
+const fewServers = 16
+
+// find returns the place of a real server, -1 if there is none.
+func (s *editedService) find(t ipvs.Target) int {
+	if len(s.service.RealServers) <= fewServers {
+		return slices.IndexFunc(s.service.RealServers, func(r ipvs.RealServer) bool { return r.Target() == t })
+	}
+	if s.places == nil {
+		s.places = make(map[ipvs.Target]int, len(s.service.RealServers))
+		for i, r := range s.service.RealServers {
+			s.places[r.Target()] = i
+		}
+	}
+	if at, exists := s.places[t]; exists {
+		return at
+	}
+	return -1
+}
+
+func (s *editedService) add(r ipvs.RealServer) {
+	s.edit()
+	if s.places != nil {
+		s.places[r.Target()] = len(s.service.RealServers)
+	}
+	s.service.RealServers = append(s.service.RealServers, r)
+}
+
+func (s *editedService) replace(at int, r ipvs.RealServer) {
+	s.edit()
+	s.service.RealServers[at] = r
+}
+
+func (s *editedService) remove(at int) {
+	s.edit()
+	delete(s.places, s.service.RealServers[at].Target())
+	s.service.RealServers[at] = ipvs.RealServer{}
+}
+
+// edit makes the real servers this editor's own.
+func (s *editedService) edit() {
+	if !s.own {
+		s.service.RealServers = slices.Clone(s.service.RealServers)
+		s.own = true
+	}
+}
+
+// result is the service without what was deleted.
+func (s *editedService) result() ipvs.Service {
+	service := s.service
+	if s.own {
+		service.RealServers = slices.DeleteFunc(slices.Clone(service.RealServers), func(r ipvs.RealServer) bool { return !r.Address.IsValid() })
+	}
+	return service
 }
 
 // Do carries out one of the edits. The error is an *Error, and then nothing is
@@ -124,21 +162,12 @@ func (e *Editor) do(c *Command) *Error {
 }
 
 func (e *Editor) clear() {
-	e.services, e.index, e.servers = nil, map[ipvs.Key]int{}, map[serverKey]int{}
+	e.services, e.index = nil, map[ipvs.Key]int{}
 }
 
-func (e *Editor) insert(s ipvs.Service) int {
-	s.RealServers = nil
-	at := len(e.services)
+func (e *Editor) insert(s ipvs.Service) {
+	e.index[s.Key] = len(e.services)
 	e.services = append(e.services, editedService{service: s})
-	e.index[s.Key] = at
-	return at
-}
-
-func (e *Editor) insertServer(service int, r ipvs.RealServer) {
-	s := &e.services[service]
-	e.servers[serverKey{service, r.Target()}] = len(s.servers)
-	s.servers = append(s.servers, editedServer{server: r})
 }
 
 func (e *Editor) addService(c *Command) *Error {
@@ -163,7 +192,9 @@ func (e *Editor) editService(c *Command) *Error {
 	if lost := lostOptions(e.services[at].service, c.Service); len(lost) > 0 {
 		e.note("%s has lost %s: -E replaces all options", c.Service.Key, strings.Join(lost, ", "))
 	}
+	servers := e.services[at].service.RealServers
 	e.services[at].service = c.Service
+	e.services[at].service.RealServers = servers
 	return nil
 }
 
@@ -205,9 +236,6 @@ func (e *Editor) deleteService(c *Command) *Error {
 		return e.noService("No such service", c.Service.Key)
 	}
 	delete(e.index, c.Service.Key)
-	for _, r := range e.services[at].servers {
-		delete(e.servers, serverKey{at, r.server.Target()})
-	}
 	e.services[at] = editedService{deleted: true}
 	return nil
 }
@@ -228,7 +256,7 @@ func (e *Editor) noService(message string, k ipvs.Key) *Error {
 }
 
 func (e *Editor) addServer(c *Command) *Error {
-	at, found, err := e.server(c)
+	service, found, err := e.server(c)
 	if err != nil {
 		return err
 	}
@@ -242,21 +270,19 @@ func (e *Editor) addServer(c *Command) *Error {
 	if !unicast(r.Address) {
 		return refused(invalidOperation, "%s is not a unicast address of one server", r.Address)
 	}
-	e.insertServer(at, r)
+	service.add(r)
 	return nil
 }
 
-// server finds the service and the real server of a command; found is -1 if
-// there is no such real server.
-func (e *Editor) server(c *Command) (service, found int, err *Error) {
+// server finds the service and the place of the real server of a command,
+// which is -1 if there is no such real server.
+func (e *Editor) server(c *Command) (*editedService, int, *Error) {
 	at, exists := e.index[c.Service.Key]
 	if !exists {
-		return 0, 0, e.noService("Service not defined", c.Service.Key)
+		return nil, 0, e.noService("Service not defined", c.Service.Key)
 	}
-	if i, exists := e.servers[serverKey{at, c.RealServer.Target()}]; exists {
-		return at, i, nil
-	}
-	return at, -1, nil
+	service := &e.services[at]
+	return service, service.find(c.RealServer.Target()), nil
 }
 
 // invalidOperation is what ipvsadm says to the kernel's EINVAL.
@@ -287,7 +313,7 @@ func unicast(a netip.Addr) bool {
 }
 
 func (e *Editor) editServer(c *Command) *Error {
-	at, found, err := e.server(c)
+	service, found, err := e.server(c)
 	if err != nil {
 		return err
 	}
@@ -295,11 +321,10 @@ func (e *Editor) editServer(c *Command) *Error {
 		return err
 	}
 	if found < 0 {
-		return e.noServer(c)
+		return noServer(service, c)
 	}
-	edited := &e.services[at].servers[found].server
-	e.noteFallbacks(*edited, c)
-	*edited = c.RealServer
+	e.noteFallbacks(service.service.RealServers[found], c)
+	service.replace(found, c.RealServer)
 	return nil
 }
 
@@ -323,25 +348,24 @@ func (e *Editor) noteFallbacks(before ipvs.RealServer, c *Command) {
 
 // noServer says that a real server is missing. Of DR and tunnels, people
 // forget that the port is the service's.
-func (e *Editor) noServer(c *Command) *Error {
-	for _, r := range e.services[e.index[c.Service.Key]].servers {
-		if !r.deleted && r.server.Address == c.RealServer.Address {
-			return refused("No such destination", "%s in %s; there is %s", c.RealServer.Target(), c.Service.Key, r.server.Target())
+func noServer(service *editedService, c *Command) *Error {
+	for _, r := range service.service.RealServers {
+		if r.Address == c.RealServer.Address {
+			return refused("No such destination", "%s in %s; there is %s", c.RealServer.Target(), c.Service.Key, r.Target())
 		}
 	}
 	return refused("No such destination", "%s in %s", c.RealServer.Target(), c.Service.Key)
 }
 
 func (e *Editor) deleteServer(c *Command) *Error {
-	at, found, err := e.server(c)
+	service, found, err := e.server(c)
 	if err != nil {
 		return err
 	}
 	if found < 0 {
-		return e.noServer(c)
+		return noServer(service, c)
 	}
-	delete(e.servers, serverKey{at, c.RealServer.Target()})
-	e.services[at].servers[found].deleted = true
+	service.remove(found)
 	return nil
 }
 
@@ -371,10 +395,11 @@ func (e *Editor) startDaemon(d ipvs.Daemon) *Error {
 
 // mixed returns a real server that is not of its service's family.
 func (e *Editor) mixed() (ipvs.Key, netip.Addr) {
-	for _, s := range e.services {
-		for _, r := range s.servers {
-			if !r.deleted && r.server.Address.Is6() != s.service.Address.Is6() {
-				return s.service.Key, r.server.Address
+	for i := range e.services {
+		s := &e.services[i].service
+		for _, r := range s.RealServers {
+			if r.Address.IsValid() && r.Address.Is6() != s.Address.Is6() {
+				return s.Key, r.Address
 			}
 		}
 	}

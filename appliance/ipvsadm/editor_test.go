@@ -2,6 +2,7 @@ package ipvsadm
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -162,6 +163,71 @@ func TestMixedFamiliesAndSynchronisation(t *testing.T) {
 		if err := e.Do(command); err == nil || !strings.HasPrefix(err.Error(), invalidOperation) || !strings.Contains(err.Error(), "2001:db8::1") {
 			t.Errorf("%s: %v", lines[last], err)
 		}
+	}
+}
+
+// TestEditorOfManyServers holds a service of more real servers than are looked
+// through one by one to what one of few does.
+func TestEditorOfManyServers(t *testing.T) {
+	before := edited(t, State{}, "-A -f 1")
+	lines := make([]string, 0, 200)
+	for i := range 100 {
+		lines = append(lines, fmt.Sprintf("-a -f 1 -r 10.0.0.%d -m", i+1))
+	}
+	full := edited(t, before, lines...)
+	lines = lines[:0]
+	for i := range 100 {
+		switch i % 4 {
+		case 0:
+			lines = append(lines, fmt.Sprintf("-d -f 1 -r 10.0.0.%d", i+1))
+		case 1:
+			lines = append(lines, fmt.Sprintf("-e -f 1 -r 10.0.0.%d -m -w 7", i+1))
+		case 2:
+			lines = append(lines, fmt.Sprintf("-d -f 1 -r 10.0.0.%d", i+1), fmt.Sprintf("-a -f 1 -r 10.0.0.%d -m -w 9", i+1))
+		}
+	}
+	after := edited(t, full, lines...).Table.Services[0].RealServers
+	weights := map[uint32]int{}
+	for _, r := range after {
+		weights[r.Weight]++
+	}
+	if want := map[uint32]int{1: 25, 7: 25, 9: 25}; !maps.Equal(weights, want) {
+		t.Errorf("weights: got %v, want %v", weights, want)
+	}
+	if n := len(before.Table.Services[0].RealServers); n != 0 {
+		t.Errorf("the state of before has got %d real servers", n)
+	}
+	if n := len(full.Table.Services[0].RealServers); n != 100 {
+		t.Errorf("the state between has %d real servers", n)
+	}
+	again := NewEditor(full)
+	command, err := Parse(strings.Fields("-a -f 1 -r 10.0.0.50 -m"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Do(command); err == nil || !strings.HasPrefix(err.Error(), "Destination already exists") {
+		t.Errorf("one of many a second time: %v", err)
+	}
+}
+
+// BenchmarkEdit changes one weight in a table of a hundred thousand.
+func BenchmarkEdit(b *testing.B) {
+	e := NewEditor(State{})
+	if err := e.Restore(strings.NewReader(largeRules(10000)), nil); err != nil {
+		b.Fatal(err)
+	}
+	s := e.State()
+	command, err := Parse(strings.Fields("-e -t 10.9.9.1:80 -r 192.168.9.1 -m -w 5"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		e := NewEditor(s)
+		if err := e.Do(command); err != nil {
+			b.Fatal(err)
+		}
+		e.State()
 	}
 }
 
