@@ -186,7 +186,15 @@ func anyKey(random *rand.Rand, six bool, number uint16) Key {
 	if random.IntN(4) == 0 {
 		return Key{FWMark: uint32(number) << 16, Address: unspecified}
 	}
-	return Key{Protocol: []Protocol{TCP, UDP, SCTP}[random.IntN(3)], Address: address, Port: number << 8}
+	protocols := []Protocol{TCP, UDP, SCTP, AH, ESP}
+	if random.IntN(8) == 0 { // all ports: the address tells such services apart
+		address = netip.AddrFrom4([4]byte{198, 51, 100, byte(number)})
+		if six {
+			address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 1, 15: byte(number)})
+		}
+		number = 0
+	}
+	return Key{Protocol: protocols[random.IntN(len(protocols))], Address: address, Port: number << 8}
 }
 
 func anyRealServer(random *rand.Rand, six bool, host byte) RealServer {
@@ -304,6 +312,9 @@ func TestKernelAsIpvsadmReadsIt(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 30 {
 		want := anyTable(random)
+		want.Services = slices.DeleteFunc(want.Services, func(s Service) bool {
+			return s.Protocol == AH || s.Protocol == ESP // ipvsadm has no words for them
+		})
 		for i, s := range want.Services {
 			if s.Scheduler == "sh" || s.Scheduler == "mh" {
 				want.Services[i].Flags &^= SchedulerFlag3 // ipvsadm 1.31 forgets to print it
@@ -503,5 +514,235 @@ func TestKernelWatch(t *testing.T) {
 	t.Logf("by nlmon: %t", strings.Contains(command(t, space, "ip", "link"), tapLink))
 	stop()
 	for range changed {
+	}
+}
+
+// TestKernelMaglevAgrees compares which real servers clients get from two
+// directors that came to the same table by different ways.
+func TestKernelMaglevAgrees(t *testing.T) {
+	const clients = 4096
+	vip := netip.MustParseAddrPort("127.0.0.1:53")
+	service := func(servers ...int) Service {
+		s := Service{Key: Key{Protocol: UDP, Address: vip.Addr(), Port: vip.Port()}, Scheduler: "mh", Flags: SchedulerFlag1}
+		for _, host := range servers {
+			s.RealServers = append(s.RealServers, RealServer{
+				Address: netip.AddrFrom4([4]byte{127, 1, 0, byte(host)}), Port: 53, Forward: NAT, Weight: 1,
+			})
+		}
+		return s
+	}
+	all := service(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	var reversed []Op
+	for _, op := range Plan(Table{}, tableOf(all)) {
+		at := min(1, len(reversed)) // after the service
+		reversed = slices.Insert(reversed, at, op)
+	}
+	loaded := destinations(t, clients, vip, Plan(Table{}, tableOf(all)))
+	tests := []struct {
+		name    string
+		history []Op
+		most    int // clients, of 4096, that get another real server
+	}{
+		{"loaded alike", Plan(Table{}, tableOf(all)), 0},
+		{"loaded in reverse", reversed, 20},
+		{"one added later", slices.Concat(
+			Plan(Table{}, tableOf(service(1, 2, 3, 4, 6, 7, 8, 9, 10))),
+			Plan(tableOf(service(1, 2, 3, 4, 6, 7, 8, 9, 10)), tableOf(all)),
+		), 10},
+		{"one drained and back", slices.Concat(
+			Plan(Table{}, tableOf(all)),
+			[]Op{{Kind: EditRealServer, Service: all, RealServer: with(all.RealServers[4], func(r *RealServer) { r.Weight = 0 })}},
+			[]Op{{Kind: EditRealServer, Service: all, RealServer: all.RealServers[4]}},
+		), 0},
+	}
+	for _, tt := range tests {
+		differ := 0
+		for client, server := range destinations(t, clients, vip, tt.history) {
+			if server != loaded[client] {
+				differ++
+			}
+		}
+		t.Logf("%-22s %d of %d clients get another real server", tt.name, differ, clients)
+		if differ > tt.most {
+			t.Errorf("%s: %d clients differ, want at most %d", tt.name, differ, tt.most)
+		}
+	}
+}
+
+// destinations makes a table by a history, in a network namespace of its own,
+// and tells which real server each of many clients gets.
+func destinations(t *testing.T, clients int, vip netip.AddrPort, history []Op) map[netip.Addr]netip.Addr {
+	t.Helper()
+	k, space := live(t)
+	if err := k.Apply(t.Context(), history); err != nil {
+		t.Fatal(err)
+	}
+	err := within(space, func() error {
+		for i := range clients {
+			client := &net.UDPAddr{IP: net.IPv4(127, 2, byte(i>>8), byte(i))}
+			c, err := net.DialUDP("udp4", client, net.UDPAddrFromAddrPort(vip))
+			if err != nil {
+				return err
+			}
+			_, err = c.Write([]byte{0})
+			if err := errors.Join(err, c.Close()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[netip.Addr]netip.Addr)
+	for c, err := range k.Connections(t.Context(), ConnectionFilter{Virtual: vip}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[c.Client.Addr()] = c.Destination.Addr()
+	}
+	if len(got) != clients {
+		t.Fatalf("%d of %d clients have a connection", len(got), clients)
+	}
+	return got
+}
+
+// applyHalf, if set, makes this binary load a table until it is killed.
+const applyHalf = "DIPPER_IPVS_TEST_APPLY_UNTIL_KILLED"
+
+// TestKernelApplyUntilKilled is what TestKernelConvergesAfterKill kills.
+func TestKernelApplyUntilKilled(t *testing.T) {
+	if os.Getenv(applyHalf) == "" {
+		return // runs in a child only
+	}
+	k, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		for _, desired := range killTables() {
+			observed, err := k.Observe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Apply(t.Context(), Plan(observed, desired)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// killTables are two large tables with little in common.
+func killTables() [2]Table {
+	var tables [2]Table
+	for n := range tables {
+		for i := range 200 {
+			s := web("wrr")
+			s.Port = uint16(n*100 + i + 1)
+			for j := range 4 {
+				s.RealServers = append(s.RealServers, RealServer{
+					Address: netip.AddrFrom4([4]byte{192, 168, byte(n), byte(j + 1)}), Port: 80, Forward: DR, Weight: uint32(1 + (n+j)%3),
+				})
+			}
+			tables[n].Services = append(tables[n].Services, s)
+		}
+		tables[n].sort()
+	}
+	return tables
+}
+
+// awaitHalfway waits until services of both tables are there.
+func awaitHalfway(t *testing.T, k *Kernel) {
+	t.Helper()
+	for {
+		var services []ServiceStatistics
+		err := k.converse(t.Context(), func(c *conversation) (err error) {
+			services, err = c.services(t.Context())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(services) > len(killTables()[0].Services) {
+			return
+		}
+	}
+}
+
+// TestKernelConvergesAfterKill kills a process that edits the table, wherever
+// it is, and has the next one finish.
+func TestKernelConvergesAfterKill(t *testing.T) {
+	k, space := live(t)
+	random := rand.New(rand.NewPCG(11, 12))
+	halfway := 0
+	for run := range 5 {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernelApplyUntilKilled$")
+		child.Env = append(os.Environ(), applyHalf+"=1")
+		if err := within(space, child.Start); err != nil {
+			t.Fatal(err)
+		}
+		awaitHalfway(t, k)
+		for range random.IntN(20) { // a look is as good a clock as any
+			if _, err := k.Info(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Wait(); child.ProcessState.Exited() {
+			t.Fatalf("the child ended by itself: %v", err)
+		}
+		desired := killTables()[run%2]
+		before, ops, err := Decide(t.Context(), k, desired)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("killed at %d services; %d operations left", len(before.Services), len(ops))
+		if len(ops)%1400 != 0 {
+			halfway++
+		}
+		if err := k.Apply(t.Context(), ops); err != nil {
+			t.Fatal(err)
+		}
+		after, err := k.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest := Plan(after, desired); len(rest) > 0 {
+			t.Fatalf("%d operations left after the second run: %v", len(rest), rest[0])
+		}
+	}
+	if halfway == 0 {
+		t.Error("every kill came between two loads: this proves nothing")
+	}
+}
+
+// TestKernelConvergesAfterEveryMessage stops the way between random tables
+// after some message, by its context or by its end.
+func TestKernelConvergesAfterEveryMessage(t *testing.T) {
+	k, _ := live(t)
+	random := rand.New(rand.NewPCG(13, 14))
+	for range 40 {
+		load(t, k, anyTable(random))
+		desired := anyTable(random)
+		_, ops, err := Decide(t.Context(), k, desired)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := random.IntN(len(ops) + 1)
+		if err := k.Apply(t.Context(), ops[:cut]); err != nil {
+			t.Fatal(err)
+		}
+		_, rest, err := Decide(t.Context(), k, desired)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rest) != len(ops)-cut {
+			t.Fatalf("cut after %d of %d: %d operations left", cut, len(ops), len(rest))
+		}
+		if got := load(t, k, desired); got.String() != desired.String() {
+			t.Fatalf("-want +got:\n%s", cmp.Diff(desired.String(), got.String()))
+		}
 	}
 }
