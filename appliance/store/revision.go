@@ -1,0 +1,58 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// A revision's file is a boot config with one comment above it, so that it can
+// be read, compared and booted with everywhere.
+const heading = "# dipper: "
+
+func revisionFile(number int) string {
+	return path.Join(revisionsDir, fmt.Sprintf("%08d.yaml", number))
+}
+
+// revisionNumber reads a number off a file's name.
+func revisionNumber(name string) (int, bool) {
+	digits, found := strings.CutSuffix(name, ".yaml")
+	number, err := strconv.Atoi(digits)
+	return number, found && err == nil && number > 0 && path.Base(revisionFile(number)) == name
+}
+
+func sum(configuration []byte) string {
+	digest := sha256.Sum256(configuration)
+	return hex.EncodeToString(digest[:])
+}
+
+// encode gives the file of a revision.
+func encode(r Revision, configuration []byte) ([]byte, error) {
+	about, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("describe: %w", err)
+	}
+	return append([]byte(heading+string(about)+"\n"), configuration...), nil
+}
+
+// decode reads the file of a revision, and holds it against its sum.
+func decode(number int, file []byte) (Revision, []byte, error) {
+	line, configuration, found := bytes.Cut(file, []byte("\n"))
+	about, described := bytes.CutPrefix(line, []byte(heading))
+	if !found || !described {
+		return Revision{}, nil, fmt.Errorf("revision %d is damaged: its first line says nothing about it", number)
+	}
+	var r Revision
+	if err := json.Unmarshal(about, &r); err != nil {
+		return Revision{}, nil, fmt.Errorf("revision %d is damaged: %w", number, err)
+	}
+	if r.Number != number || r.Sum != sum(configuration) {
+		return Revision{}, nil, fmt.Errorf("revision %d is damaged: its content is not what was written", number)
+	}
+	return r, configuration, nil
+}
