@@ -81,6 +81,8 @@ type Options struct {
 	RunDir     string // /run/dipper: lives as long as the machine runs
 	Supervisor Supervisor
 	Network    NetworkKernel
+	View       NetworkView
+	Shelf      Shelf                       // nil: revisions are kept as long as the machine runs
 	OpenTable  func() (TableKernel, error) // called when the role first wants a table
 	Responders Responders
 	// DHCP runs a client on a link until ctx ends.
@@ -90,58 +92,92 @@ type Options struct {
 	Acquire func(ctx context.Context, connect Connect) (BootConfig, error)
 	// Hostname sets the machine's name.
 	Hostname func(string) error
-	Log      *slog.Logger
+	// Uptime is the time since the kernel's start, suspended time included.
+	Uptime func() time.Duration
+	Log    *slog.Logger
 }
 
 // Run is the control plane: it returns when ctx ends, or, with the VIPs
 // withdrawn, when PID 1 asks for that.
 func Run(ctx context.Context, o Options) error {
+	p := assemble(o)
+	return p.run(ctx, func(ctx context.Context, g *errgroup.Group) { serve(ctx, g, p.backend, o) })
+}
+
+// plane is a control plane: its parts, wired.
+type plane struct {
+	options Options
+	backend *backend
+	leases  *leases
+}
+
+// assemble wires a control plane.
+func assemble(o Options) *plane {
 	running := running{dir: o.RunDir}
 	known, err := running.loadLeases()
 	if err != nil {
 		o.Log.Error("asking for new leases", "error", err)
 	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
+	events := newEvents(time.Now, o.Log)
+	gate := &gate{}
+	if o.Shelf == nil {
+		o.Shelf = &volatileShelf{path: filepath.Join(o.RunDir, "revisions.json")}
+	}
 	r := &reconciler{
 		network:    o.Network,
-		openTable:  o.OpenTable,
+		table:      &lazyTable{open: o.OpenTable},
 		responders: o.Responders,
 		supervisor: o.Supervisor,
 		board:      board,
 		running:    running,
 		log:        o.Log,
 		hostname:   o.Hostname,
+		events:     events,
+		gate:       gate,
+		uptime:     o.Uptime,
 		ask:        make(chan func(context.Context)),
 		leased:     make(chan network.Lease, 1),
 		in:         intent{leases: known},
 	}
-	dhcp := newLeases(func(ctx context.Context, link string) {
+	p := &plane{options: o}
+	p.leases = newLeases(func(ctx context.Context, link string) {
 		o.DHCP(ctx, link, LeaseEvents{
 			Known: r.knownLease(ctx, link),
 			Got:   func(l network.Lease) { r.gotLease(ctx, l) },
 			Lost:  func() { r.lostLease(ctx, link) },
 		})
 	})
-	r.leases = dhcp
-	b := &backend{
+	r.leases = p.leases
+	p.backend = &backend{
 		board:      board,
-		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json")},
+		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json"), uptime: o.Uptime},
 		running:    running,
+		events:     events,
 		reconciler: r,
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
+		view:       o.View,
+		shelf:      o.Shelf,
+		gate:       gate,
 	}
+	board.update(func(s *api.Status) { s.Volatile = o.Shelf.Volume().Device == "" })
+	return p
+}
+
+// run runs the parts, and what answers questions about them.
+func (p *plane) run(ctx context.Context, serve func(context.Context, *errgroup.Group)) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer dhcp.wait()
+	defer p.leases.wait()
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	serve(ctx, g, b, o)
+	serve(ctx, g)
 	g.Go(func() error {
 		defer stop() // withdrawn: the rest has nothing left to do
-		return r.run(ctx)
+		return p.backend.reconciler.run(ctx)
 	})
 	g.Go(func() error {
-		b.start(ctx, o)
+		p.backend.start(ctx, p.options)
 		return nil
 	})
 	return g.Wait()
@@ -187,6 +223,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 		b.use(ctx, o, BootConfig{Source: source, YAML: yaml})
 		return
 	}
+	// What follows is a boot, and not a restart of the control plane alone.
 	for first := true; ; first = false {
 		boot, err := o.Acquire(ctx, b.reconciler.connect)
 		if ctx.Err() != nil {
@@ -195,8 +232,13 @@ func (b *backend) start(ctx context.Context, o Options) {
 		if first || err == nil {
 			b.record(o, boot.Steps...)
 		}
-		if err == nil && b.use(ctx, o, boot) {
-			return
+		if err == nil {
+			if err := b.running.saveBoot(boot.Source, boot.YAML); err != nil {
+				o.Log.Error("nobody will know what was booted with", "error", err)
+			}
+			if b.use(ctx, o, boot) {
+				return
+			}
 		}
 		if err != nil && (first || !errors.Is(err, ErrNoConfig)) {
 			b.maintain(ctx, o, err)
@@ -242,21 +284,47 @@ func (b *backend) record(o Options, steps ...Step) {
 // left to the reconciler, which tries again; the rest serves.
 func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
 	b.board.update(func(s *api.Status) { s.State = api.Applying })
-	if err := b.running.save(boot.Source, boot.YAML); err != nil {
-		o.Log.Error("a restart of the control plane will look for the boot config again", "error", err)
-	}
+	kept := b.recall(ctx, o)
 	began := time.Now()
-	edits, err := submit(ctx, b.reconciler, func(ctx context.Context) ([]string, error) {
-		return b.reconciler.adopt(ctx, cfg)
+	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (plan, error) {
+		r := b.reconciler
+		r.pending, r.saved = kept.pending, kept.saved
+		return r.adopt(ctx, func(in *intent) {
+			in.verbs = kept.verbs
+			configure(boot.Source, boot.YAML, cfg)(in)
+		})
 	})
-	step := Step{api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", len(edits))}, began}
+	step := Step{api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", done.size())}, began}
 	if err != nil {
 		step.Outcome, step.Detail = "failed", err.Error()
 	}
 	step.Took = api.Duration(time.Since(began))
 	b.record(o, step)
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
-		cfg.Role, b.board.await(ctx, -1).State, sinceKernelStart().Round(time.Millisecond), boot.Source))
+		cfg.Role, b.board.await(ctx, -1).State, o.Uptime().Round(time.Millisecond), boot.Source))
+}
+
+// recollection is what a restarted control plane knows from before.
+type recollection struct {
+	verbs   verbs
+	pending *unconfirmed
+	saved   []byte
+}
+
+// recall reads it. What cannot be read is as if it had never been.
+func (b *backend) recall(ctx context.Context, o Options) recollection {
+	var kept recollection
+	var err error
+	if kept.verbs, err = b.running.loadVerbs(); err != nil {
+		o.Log.Error("real servers have their configured weights", "error", err)
+	}
+	if kept.pending, err = b.running.loadPending(); err != nil {
+		o.Log.Error("an unconfirmed commit stays until the next boot", "error", err)
+	}
+	if kept.saved, err = b.saved(ctx); err != nil {
+		o.Log.Error("nobody knows what is saved", "error", err)
+	}
+	return kept
 }
 
 // maintain tells what is wrong and how to go on, and makes the machine

@@ -18,12 +18,13 @@ import (
 // bootLog is the machine's boot, step by step: a file of JSON lines, to which
 // PID 1 and the control plane both append.
 type bootLog struct {
-	path string
+	path   string
+	uptime func() time.Duration // since the kernel's start
 }
 
 // add appends a step.
 func (b bootLog) add(step Step) error {
-	step.At = api.Duration(sinceKernelStart() - time.Since(step.Started))
+	step.At = api.Duration(b.uptime() - time.Since(step.Started))
 	line, err := json.Marshal(step.BootStep)
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
@@ -60,9 +61,9 @@ func (b bootLog) steps() ([]api.BootStep, error) {
 	return all, lines.Err()
 }
 
-// sinceKernelStart is the time since the kernel's clocks started, suspended
+// SinceKernelStart is the time since the kernel's clocks started, suspended
 // time included.
-func sinceKernelStart() time.Duration {
+func SinceKernelStart() time.Duration {
 	var ts unix.Timespec
 	// clock_gettime fails only for a clock that does not exist.
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)

@@ -15,8 +15,13 @@ import (
 
 // intent is all that the desired state is made of.
 type intent struct {
-	config  *config.Config // nil: none yet, or maintenance
-	seeking bool           // without a configuration: ask for addresses
+	config     *config.Config // as configured, verbs being apart; nil: none yet, or maintenance
+	source     string         // where config came from
+	yaml       []byte         // config as it was written
+	generation int            // grows with every new config
+	verbs      verbs          // never edited in place
+
+	seeking bool // without a configuration: ask for addresses
 	leases  map[string]network.Lease
 	links   []string // physical links, for seeking
 }
@@ -25,6 +30,7 @@ type intent struct {
 type desired struct {
 	network     network.State
 	table       *ipvs.Table // nil: the role has none, and the kernel's is left alone
+	control     control     // of a role with a table
 	responders  []config.Responder
 	nameServers []netip.Addr
 }
@@ -33,12 +39,14 @@ type desired struct {
 func desire(in intent) desired {
 	leases := in.leaseList()
 	want := desired{nameServers: in.nameServers()}
+	in.config = in.verbs.of(in.config)
 	switch {
 	case in.config == nil:
 		want.network = uplink.State(maintenanceNetwork(in.links), leases)
 	case in.config.Role == config.RoleDirector:
 		net, table := director.Desired(in.config, leases)
 		want.network, want.table = net, &table
+		want.control = controlOf(in.config.IPVS)
 	default:
 		want.network = realserver.Desired(in.config, leases)
 		want.responders = in.config.Serve

@@ -72,7 +72,7 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 		f.add(op.String())
 		if setting, ok := strings.CutPrefix(op.String(), "sysctl -w "); ok {
 			path, value, _ := strings.Cut(setting, "=")
-			f.sysctls = append(f.sysctls, network.Sysctl{Path: strings.ReplaceAll(path, ".", "/"), Value: value})
+			f.sysctls = append(f.sysctls, network.Sysctl{Path: strings.ReplaceAll(path, ".", "/"), Value: strings.Trim(value, `"`)})
 		}
 	}
 	if len(errs) == 0 {
@@ -167,6 +167,7 @@ func newMachine(t *testing.T) *machine {
 			return BootConfig{}, ErrNoConfig
 		},
 		Hostname: func(string) error { return nil },
+		Uptime:   SinceKernelStart,
 		Log:      slog.New(slog.DiscardHandler),
 	}
 	return m

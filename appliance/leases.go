@@ -46,7 +46,7 @@ func (l *leases) wait() { l.group.Wait() }
 // seek asks for an address on every link, for a machine that has no
 // configuration yet.
 func (r *reconciler) seek(ctx context.Context) error {
-	_, err := submit(ctx, r, func(ctx context.Context) ([]string, error) {
+	_, err := submit(ctx, r, func(ctx context.Context) (plan, error) {
 		r.in.seeking = true
 		r.lookAtLinks(ctx)
 		return r.reconcile(ctx)
@@ -120,7 +120,7 @@ func (r *reconciler) lostLease(ctx context.Context, link string) {
 // news lets the reconciler look again after an edit of its intent.
 func (r *reconciler) news(ctx context.Context, edit func()) {
 	// The outcome is on the board, and a lease without a reconciler is of no use.
-	_, _ = submit(ctx, r, func(ctx context.Context) ([]string, error) {
+	_, _ = submit(ctx, r, func(ctx context.Context) (plan, error) {
 		edit()
 		if err := r.running.saveLeases(r.in.leases); err != nil {
 			r.log.Error("a restart of the control plane will ask for new leases", "error", err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dipper/appliance/api"
@@ -37,11 +39,21 @@ type NetworkKernel interface {
 	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
-// TableKernel is the kernel's IPVS table as the reconciler needs it.
+// TableKernel is the kernel's IPVS as the control plane needs it. All but what
+// edits it may be called beside the reconciler.
 type TableKernel interface {
 	Observe(ctx context.Context) (ipvs.Table, error)
 	Apply(ctx context.Context, ops []ipvs.Op) error
 	Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, error)
+	Zero(ctx context.Context, service *ipvs.Key) error
+	Info(ctx context.Context) (ipvs.Info, error)
+	Connections(ctx context.Context, filter ipvs.ConnectionFilter) iter.Seq2[ipvs.Connection, error]
+
+	Timeouts(ctx context.Context) (ipvs.Timeouts, error)
+	SetTimeouts(ctx context.Context, t ipvs.Timeouts) error
+	Daemons(ctx context.Context) ([]ipvs.Daemon, error)
+	StartDaemon(ctx context.Context, d ipvs.Daemon) error
+	StopDaemon(ctx context.Context, state ipvs.DaemonState) error
 }
 
 // Responders is the built-in responder as the reconciler needs it.
@@ -64,7 +76,7 @@ type Supervisor interface {
 // reconciler is the one goroutine that edits the kernel.
 type reconciler struct {
 	network    NetworkKernel
-	openTable  func() (TableKernel, error)
+	table      *lazyTable
 	responders Responders
 	leases     Leases
 	supervisor Supervisor
@@ -73,14 +85,28 @@ type reconciler struct {
 	log        *slog.Logger
 	hostname   func(name string) error
 
+	events *events
+	gate   *gate
+	uptime func() time.Duration // since the kernel's start, suspended time included
+
 	ask    chan func(context.Context)
 	leased chan network.Lease // holds one that nobody has taken notice of
 
+	// now is what in was when it last changed, for readers that need not wait
+	// for the goroutine.
+	now atomic.Pointer[intent]
+
 	// What follows belongs to the goroutine alone.
 	in      intent
-	table   TableKernel     // opened when a role first wants one
+	pending *unconfirmed    // nil: none
+	saved   []byte          // what the machine boots with; nil: nothing is known
 	foreign <-chan struct{} // the kernel's changes; nil: not told of
-	edits   int
+	failing map[string]bool // what went wrong when the kernel was last reconciled
+	owed    map[string]bool // edits of the table that the kernel refused then
+	// reported are the foreign edits that were told of and left.
+	reported map[string]bool
+	alarm    *time.Timer // fires when a verb or an unconfirmed commit ends
+	edits    int
 }
 
 // run reconciles until ctx ends or PID 1 asks for withdrawal.
@@ -91,6 +117,8 @@ func (r *reconciler) run(ctx context.Context) error {
 	defer audit.Stop()
 	look := time.NewTimer(settle)
 	defer look.Stop()
+	r.alarm = time.NewTimer(0)
+	defer r.alarm.Stop()
 	r.watch(ctx)
 	for {
 		r.supervisor.Beat()
@@ -108,6 +136,8 @@ func (r *reconciler) run(ctx context.Context) error {
 			look.Reset(settle)
 		case <-look.C:
 			r.audit(ctx)
+		case <-r.alarm.C:
+			r.expire(ctx)
 		case <-audit.C:
 			r.watch(ctx)
 			r.audit(ctx)
@@ -153,15 +183,6 @@ func submit[T any](ctx context.Context, r *reconciler, work func(context.Context
 	}
 }
 
-// audit reconciles and reports what was found; errors are in the status.
-func (r *reconciler) audit(ctx context.Context) {
-	if r.in.config == nil {
-		r.lookAtLinks(ctx)
-	}
-	// The outcome is on the board, where shell and console read it.
-	_, _ = r.reconcile(ctx)
-}
-
 // lookAtLinks learns which physical links there are, for maintenance.
 func (r *reconciler) lookAtLinks(ctx context.Context) {
 	links, err := r.network.PhysicalLinks(ctx)
@@ -172,135 +193,157 @@ func (r *reconciler) lookAtLinks(ctx context.Context) {
 	r.in.links = links
 }
 
-// adopt makes cfg the configuration, without a way back: for the start.
-func (r *reconciler) adopt(ctx context.Context, cfg *config.Config) ([]string, error) {
-	r.in.config = cfg
+// configure is an edit of the intent: another running configuration.
+func configure(source string, yaml []byte, cfg *config.Config) func(*intent) {
+	return func(in *intent) {
+		in.source, in.yaml, in.config = source, yaml, cfg
+		in.verbs = in.verbs.kept(cfg)
+		in.generation++
+	}
+}
+
+// adopt edits the intent without a way back: for the start.
+func (r *reconciler) adopt(ctx context.Context, edit func(*intent)) (plan, error) {
+	edit(&r.in)
+	r.publish()
 	return r.reconcile(ctx)
 }
 
-// change makes cfg the configuration, or leaves the old one when the kernel
-// refuses any part of it.
-func (r *reconciler) change(ctx context.Context, cfg *config.Config) (api.Applied, error) {
-	before := r.in
+// change edits the intent and brings the kernel there. When the kernel refuses
+// anything that it did not refuse before, the intent and the kernel are put
+// back, and the error is an *api.Error that says so.
+func (r *reconciler) change(ctx context.Context, edit func(*intent)) (plan, error) {
+	before, failing := r.in, r.failing
 	r.in.leases = maps.Clone(before.leases)
-	plan, err := r.adopt(ctx, cfg)
-	if err == nil {
-		return api.Applied{Plan: plan}, nil
+	edit(&r.in)
+	p, err := r.reconcile(ctx)
+	refused := slices.DeleteFunc(lines(err), func(line string) bool { return failing[line] })
+	if len(refused) == 0 {
+		r.publish()
+		return p, nil
 	}
 	r.in = before
 	_, undo := r.reconcile(ctx)
-	refused := &api.Error{Message: "the kernel refused it, and the configuration before is back", Details: lines(err)}
-	if undo != nil {
-		refused.Message = "the kernel refused it, and part of the way back too"
-		refused.Details = append(refused.Details, lines(undo)...)
+	no := &api.Error{Message: "the kernel refused it, and the configuration before is back", Details: refused}
+	if left := slices.DeleteFunc(lines(undo), func(line string) bool { return failing[line] }); len(left) > 0 {
+		no.Message = "the kernel refused it, and part of the way back too"
+		no.Details = append(no.Details, left...)
 	}
-	return api.Applied{}, refused
+	return plan{}, no
 }
 
-// preview plans cfg without applying it.
-func (r *reconciler) preview(ctx context.Context, cfg *config.Config) (api.Applied, error) {
+// publish shows the intent to readers, keeps it for a control plane that is
+// restarted, and sets the alarm.
+func (r *reconciler) publish() {
+	shown := r.in
+	shown.leases = nil // edited in place
+	r.now.Store(&shown)
+	if err := r.running.saveIntent(r.in, r.pending); err != nil {
+		r.log.Error("a restart of the control plane will not know the running configuration", "error", err)
+	}
+	r.board.update(func(s *api.Status) {
+		s.Unsaved, s.ConfirmBy = r.unsaved(), time.Time{}
+		if r.in.config != nil {
+			s.Source = r.in.source
+		}
+		if r.pending != nil {
+			s.ConfirmBy = r.events.now().Add(r.pending.Deadline - r.uptime()).Round(time.Second)
+		}
+	})
+	r.setAlarm()
+}
+
+// setAlarm lets the alarm ring when the next verb or the unconfirmed commit
+// ends.
+func (r *reconciler) setAlarm() {
+	_, next := r.in.verbs.ended(r.uptime())
+	if r.pending != nil && (next == 0 || r.pending.Deadline < next) {
+		next = r.pending.Deadline
+	}
+	if r.alarm != nil && next != 0 {
+		r.alarm.Reset(max(0, next-r.uptime()))
+	}
+}
+
+// expire ends what is over: verbs, and the unconfirmed commit.
+func (r *reconciler) expire(ctx context.Context) {
+	// The outcome is on the board, and is tried again with every audit.
+	if r.pending != nil && r.pending.Deadline <= r.uptime() {
+		_, _ = r.revert(ctx, "undone: nobody confirmed it")
+	}
+	over, _ := r.in.verbs.ended(r.uptime())
+	if len(over) > 0 {
+		r.in.verbs = maps.Clone(r.in.verbs)
+		for _, id := range over {
+			r.events.add(ctx, eventServer, "%s of %s: %s is over", id, id.Service, r.in.verbs[id].Verb)
+			delete(r.in.verbs, id)
+		}
+		r.publish()
+		_, _ = r.reconcile(ctx)
+	}
+	r.setAlarm()
+}
+
+// configured answers the running configuration and what goes with it, as it is
+// at this moment.
+func (r *reconciler) configured() (intent, error) {
+	in := r.now.Load()
+	if in == nil || in.config == nil {
+		return intent{}, errNoConfiguration()
+	}
+	return *in, nil
+}
+
+func errNoConfiguration() error {
+	return &api.Error{Message: "no configuration is running: the machine is in maintenance"}
+}
+
+// preview plans an edit of the intent without applying it.
+func (r *reconciler) preview(ctx context.Context, edit func(*intent)) (plan, error) {
 	in := r.in
-	in.config = cfg
-	p, err := r.plan(ctx, desire(in))
-	if err != nil {
-		return api.Applied{}, err
-	}
-	return api.Applied{Plan: p.text()}, nil
-}
-
-// plan is one comparison of the kernel with the desired state.
-type plan struct {
-	network network.Plan
-	table   []ipvs.Op
-}
-
-func (p plan) text() []string {
-	var text []string
-	for _, op := range slices.Concat(p.network.Withdraw, p.network.Prepare) {
-		text = append(text, op.String())
-	}
-	for _, op := range p.table {
-		text = append(text, op.String())
-	}
-	for _, op := range p.network.Expose {
-		text = append(text, op.String())
-	}
-	return text
-}
-
-// plan reads the kernel and compares.
-func (r *reconciler) plan(ctx context.Context, want desired) (plan, error) {
-	have, err := r.network.Observe(ctx, want.network)
-	if err != nil {
-		return plan{}, fmt.Errorf("network: %w", err)
-	}
-	p := plan{network: network.MakePlan(have, want.network)}
-	if want.table == nil {
-		return p, nil
-	}
-	if err := r.needTable(); err != nil {
-		return plan{}, err
-	}
-	table, err := r.table.Observe(ctx)
-	if err != nil {
-		return plan{}, fmt.Errorf("ipvs: %w", err)
-	}
-	p.table = ipvs.Plan(table, *want.table)
-	return p, nil
-}
-
-func (r *reconciler) needTable() error {
-	if r.table != nil {
-		return nil
-	}
-	table, err := r.openTable()
-	if err != nil {
-		return fmt.Errorf("ipvs: %w", err)
-	}
-	r.table = table
-	return nil
+	edit(&in)
+	return r.plan(ctx, desire(in))
 }
 
 // reconcile brings the kernel to what r.in asks for and tells the board. It
-// answers the edits that it made, as commands.
-func (r *reconciler) reconcile(ctx context.Context) ([]string, error) {
+// answers the edits that it made.
+func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 	if r.in.config == nil && !r.in.seeking {
-		return nil, nil // still looking where nothing but the machine is asked
+		return plan{}, nil // still looking where nothing but the machine is asked
 	}
 	want := desire(r.in)
 	r.leases.Want(ctx, r.in.dhcpLinks())
 	p, err := r.plan(ctx, want)
 	if err != nil {
 		r.report(want, err)
-		return nil, err
+		return plan{}, err
 	}
-	text := p.text()
-	for _, edit := range text {
-		r.log.Info("edit: " + edit)
-	}
-	err = errors.Join(r.identify(), r.running.saveNameServers(want.nameServers), r.apply(ctx, p, want.responders))
-	r.edits += len(text)
-	r.report(want, err)
-	return text, err
+	return p, r.carryOut(ctx, want, p)
 }
 
-// apply edits the kernel: VIPs that must go first, VIPs that come last, when
-// all that stands behind them is in place.
-func (r *reconciler) apply(ctx context.Context, p plan, responders []config.Responder) error {
-	var errs []error
-	stage := func(name string, err error) {
-		for _, e := range each(err) {
-			errs = append(errs, fmt.Errorf("%s: %w", name, e))
+// carryOut applies a plan and tells the board.
+func (r *reconciler) carryOut(ctx context.Context, want desired, p plan) error {
+	r.logEdits(p)
+	err := errors.Join(r.identify(), r.running.saveNameServers(want.nameServers), r.apply(ctx, p, want))
+	r.edits += p.size()
+	r.report(want, err)
+	return err
+}
+
+// editsLogged bounds how many edits of one plan are in the log: at the start
+// of a large director there are a hundred thousand.
+const editsLogged = 200
+
+func (r *reconciler) logEdits(p plan) {
+	logged := 0
+	for edit := range p.edits {
+		if logged == editsLogged {
+			r.log.Info(fmt.Sprintf("edit: and %d more", p.size()-logged))
+			return
 		}
+		r.log.Info("edit: " + edit)
+		logged++
 	}
-	stage("network", r.network.Apply(ctx, p.network.Withdraw))
-	stage("network", r.network.Apply(ctx, p.network.Prepare))
-	if len(p.table) > 0 {
-		stage("ipvs", r.table.Apply(ctx, p.table))
-	}
-	stage("serve", r.responders.Set(ctx, responders))
-	stage("network", r.network.Apply(ctx, p.network.Expose))
-	return errors.Join(errs...)
 }
 
 func (r *reconciler) identify() error {
@@ -334,9 +377,14 @@ func (r *reconciler) withdraw(ctx context.Context) error {
 
 // report tells the board how reconciling went.
 func (r *reconciler) report(want desired, err error) {
-	if err != nil {
-		r.log.Error("reconcile", "error", err)
+	failing := make(map[string]bool)
+	for _, line := range lines(err) {
+		if failing[line] = true; !r.failing[line] {
+			r.log.Error("reconcile: " + line)
+		}
 	}
+	r.failing = failing
+	r.gate.admit(r.in.config, want.network)
 	r.board.update(func(s *api.Status) {
 		s.Edits = r.edits
 		s.Addresses, s.VIPs = addresses(want.network)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"dipper/appliance/network"
 )
@@ -51,6 +53,130 @@ func (r running) save(source string, yaml []byte) error {
 		return fmt.Errorf("running configuration: %w", err)
 	}
 	return nil
+}
+
+// saveIntent stores the running configuration, the verbs of operators and the
+// unconfirmed commit.
+func (r running) saveIntent(in intent, pending *unconfirmed) error {
+	if in.config == nil {
+		return nil
+	}
+	return errors.Join(r.save(in.source, in.yaml), r.saveVerbs(in.verbs), r.savePending(pending))
+}
+
+// keptVerb is a verb in its file.
+type keptVerb struct {
+	serverID
+	verb
+}
+
+// list gives the verbs in order, as they are kept.
+func (v verbs) list() []keptVerb {
+	kept := make([]keptVerb, 0, len(v))
+	for _, id := range slices.SortedFunc(maps.Keys(v), serverID.compare) {
+		kept = append(kept, keptVerb{id, v[id]})
+	}
+	return kept
+}
+
+// verbsOf is the reverse of list.
+func verbsOf(kept []keptVerb) verbs {
+	all := make(verbs, len(kept))
+	for _, k := range kept {
+		all[k.serverID] = k.verb
+	}
+	return all
+}
+
+// saveVerbs stores the verbs of operators.
+func (r running) saveVerbs(all verbs) error {
+	if err := r.store("verbs.json", all.list()); err != nil {
+		return fmt.Errorf("server verbs: %w", err)
+	}
+	return nil
+}
+
+// loadVerbs answers the stored verbs, none on a machine that just started.
+func (r running) loadVerbs() (verbs, error) {
+	var kept []keptVerb
+	if _, err := r.recall("verbs.json", &kept); err != nil {
+		return nil, fmt.Errorf("server verbs: %w", err)
+	}
+	return verbsOf(kept), nil
+}
+
+// savePending stores the unconfirmed commit; nil: there is none.
+func (r running) savePending(p *unconfirmed) error {
+	var err error
+	if p == nil {
+		err = os.Remove(r.path("unconfirmed.json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	} else {
+		err = r.store("unconfirmed.json", p)
+	}
+	if err != nil {
+		return fmt.Errorf("unconfirmed commit: %w", err)
+	}
+	return nil
+}
+
+// loadPending answers the unconfirmed commit, nil if there is none.
+func (r running) loadPending() (*unconfirmed, error) {
+	var p unconfirmed
+	found, err := r.recall("unconfirmed.json", &p)
+	if err != nil {
+		return nil, fmt.Errorf("unconfirmed commit: %w", err)
+	}
+	if !found {
+		return nil, nil
+	}
+	return &p, nil
+}
+
+// bootRecord is what a boot source gave.
+type bootRecord struct {
+	Source string `json:"source"`
+	YAML   []byte `json:"yaml"`
+}
+
+// saveBoot stores what the machine booted with.
+func (r running) saveBoot(source string, yaml []byte) error {
+	if err := r.store("booted.json", bootRecord{source, yaml}); err != nil {
+		return fmt.Errorf("boot config: %w", err)
+	}
+	return nil
+}
+
+// loadBoot answers what the machine booted with.
+func (r running) loadBoot() (source string, yaml []byte, found bool, err error) {
+	var record bootRecord
+	if found, err = r.recall("booted.json", &record); err != nil {
+		return "", nil, false, fmt.Errorf("boot config: %w", err)
+	}
+	return record.Source, record.YAML, found, nil
+}
+
+// store keeps a value as JSON.
+func (r running) store(name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return replace(r.path(name), text)
+}
+
+// recall reads what store kept; found is false when there is nothing.
+func (r running) recall(name string, v any) (found bool, err error) {
+	text, err := os.ReadFile(r.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, json.Unmarshal(text, v)
 }
 
 // saveLeases stores the leases that are in use.

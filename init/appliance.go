@@ -45,11 +45,13 @@ func runAppliance(ctx context.Context) error {
 		RunDir:     runDir,
 		Supervisor: supervisor{line},
 		Network:    net,
+		View:       net,
 		OpenTable:  openTable,
 		Responders: responders,
 		DHCP:       dhcp(log),
 		Acquire:    acquire(net, log),
 		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
+		Uptime:     appliance.SinceKernelStart,
 		Log:        log,
 	})
 }

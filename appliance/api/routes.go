@@ -108,6 +108,9 @@ func runProgram(b Operator) http.HandlerFunc {
 			fail(w, &Error{Message: "program: no arg says which"})
 			return
 		}
+		// A program may write before it has read all. What is no connection,
+		// in a test, needs no such leave.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		frames := newFrameWriter(w)
 		status, err := b.Program(r.Context(), argv, r.Body, stream{frames, frameOut}, stream{frames, frameErr})
 		if err != nil {

@@ -1,0 +1,415 @@
+package appliance
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"dipper/appliance/api"
+	"dipper/appliance/candidate"
+	"dipper/appliance/config"
+	"dipper/appliance/director"
+	"dipper/appliance/ipvs"
+)
+
+// lostPatience is how long an unconfirmed commit outlives the session that made
+// it, when that was lost.
+const lostPatience = time.Minute
+
+// unconfirmed is a commit that ends by itself unless somebody confirms it. It
+// is kept where a restarted control plane finds it and a reboot does not: what
+// nobody confirmed is never booted with.
+type unconfirmed struct {
+	// What ran before, and comes back.
+	Source string     `json:"source"`
+	YAML   []byte     `json:"yaml"`
+	Verbs  []keptVerb `json:"verbs,omitempty"`
+
+	// Deadline is the time since the kernel's start, which does not jump when
+	// the clock is set.
+	Deadline time.Duration `json:"deadline"`
+	Actor    api.Actor     `json:"actor"`
+	Comment  string        `json:"comment,omitempty"`
+}
+
+// Commit makes a candidate the running configuration and, unless it is to be
+// confirmed, the saved one.
+func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (api.Committed, error) {
+	e, err := b.candidate(ctx, id)
+	if err != nil {
+		return api.Committed{}, err
+	}
+	if o.Confirm < 0 {
+		return api.Committed{}, &api.Error{Message: "commit confirmed: expected a time above zero"}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	yaml := e.doc.YAML()
+	cfg, err := config.Parse("candidate", yaml)
+	if err != nil {
+		return api.Committed{}, refusal(err)
+	}
+	actor := api.ActorOf(ctx)
+	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (api.Committed, error) {
+		return b.commit(api.WithActor(ctx, actor), e, yaml, cfg, o)
+	})
+	if err != nil || o.CheckOnly {
+		return done, err
+	}
+	// The candidate goes on from what runs now.
+	e.base, e.Base, err = b.runningDocument()
+	if err != nil {
+		return done, err
+	}
+	e.doc = e.base.Clone()
+	return done, nil
+}
+
+// commit runs in the reconciler's goroutine.
+func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *config.Config, o api.CommitOptions) (api.Committed, error) {
+	r := b.reconciler
+	present, err := r.in.baseDocument()
+	if err != nil {
+		return api.Committed{}, err
+	}
+	if r.in.generation != e.Base && !o.Anyway {
+		return api.Committed{}, b.conflict(e, present)
+	}
+	done := api.Committed{Comparison: compare(present, e.doc)}
+	edit := configure("a commit of "+who(ctx), yaml, cfg)
+	if done.Comparison, err = r.foresee(ctx, done.Comparison, cfg, edit); err != nil || o.CheckOnly {
+		return done, err
+	}
+	same := r.in.config != nil && bytes.Equal(yaml, r.in.yaml)
+	if same && r.pending == nil && !b.board.await(ctx, -1).Unsaved {
+		return done, nil // nothing changed, and all is saved
+	}
+	if o.Confirm > 0 {
+		done.ConfirmBy, err = b.commitConfirmed(ctx, edit, o)
+		return done, err
+	}
+	if !same {
+		if _, err := r.change(ctx, edit); err != nil {
+			return done, err
+		}
+	}
+	return b.finish(ctx, done, o.Comment)
+}
+
+// finish saves what runs after a commit.
+func (b *backend) finish(ctx context.Context, done api.Committed, comment string) (api.Committed, error) {
+	r := b.reconciler
+	revision, err := b.keep(ctx, r.in.yaml, comment, "commit")
+	if err != nil {
+		r.publish()
+		return done, &api.Error{Message: "the configuration runs, but could not be saved; nothing that was saved before is lost", Details: []string{err.Error()}}
+	}
+	r.pending = nil
+	r.in.source = fmt.Sprintf("revision %d", revision.Number)
+	r.publish()
+	done.Revision = revision.Number
+	r.events.add(ctx, eventCommit, "revision %d committed by %s%s", revision.Number, who(ctx), quoted(comment))
+	return done, nil
+}
+
+// commitConfirmed makes a commit that ends by itself. A second one that nobody
+// confirmed in between goes back to what ran before the first.
+func (b *backend) commitConfirmed(ctx context.Context, edit func(*intent), o api.CommitOptions) (time.Time, error) {
+	r := b.reconciler
+	before, pending := r.in, r.pending
+	if before.config == nil {
+		return time.Time{}, &api.Error{Message: "there is no configuration to go back to: commit without confirmed"}
+	}
+	if pending == nil {
+		pending = &unconfirmed{Source: before.source, YAML: before.yaml, Verbs: before.verbs.list()}
+	}
+	next := *pending
+	next.Deadline = r.uptime() + time.Duration(o.Confirm)
+	next.Actor, next.Comment = api.ActorOf(ctx), o.Comment
+	// It is kept before anything is done: a control plane that is killed in
+	// between goes back as well.
+	if err := r.running.savePending(&next); err != nil {
+		return time.Time{}, err
+	}
+	if _, err := r.change(ctx, edit); err != nil {
+		return time.Time{}, errors.Join(err, r.running.savePending(r.pending))
+	}
+	r.pending = &next
+	r.publish()
+	by := r.events.now().Add(time.Duration(o.Confirm))
+	r.events.add(ctx, eventCommit, "committed by %s until %s, unless confirmed%s", who(ctx), by.UTC().Format(time.TimeOnly), quoted(o.Comment))
+	return by, nil
+}
+
+// conflict tells what changed under a candidate.
+func (b *backend) conflict(e *edited, present *candidate.Document) error {
+	no := &api.Error{Message: "the running configuration changed since this candidate was opened", Conflict: true}
+	no.Details = candidate.Changes(candidate.View{}, e.base, present)
+	return no
+}
+
+// baseDocument is the running configuration without what operators made of
+// real servers; empty when there is none.
+func (in intent) baseDocument() (*candidate.Document, error) {
+	if in.config == nil {
+		return candidate.New(), nil
+	}
+	return parsedDocument("running configuration", in.yaml)
+}
+
+// foresee completes a comparison with what an edit of the intent would do to
+// the kernel and to connections.
+func (r *reconciler) foresee(ctx context.Context, c api.Comparison, cfg *config.Config, edit func(*intent)) (api.Comparison, error) {
+	p, err := r.preview(ctx, edit)
+	if err != nil {
+		return c, err
+	}
+	c.Plan = p.text()
+	c.Warnings = append(c.Warnings, config.Warnings(cfg)...)
+	c.Disturbed, err = r.disturbed(ctx, p)
+	return c, err
+}
+
+// disturbed tells which edits connections would not survive, and how many
+// there are.
+func (r *reconciler) disturbed(ctx context.Context, p plan) ([]string, error) {
+	fatal := func(op ipvs.Op) bool { return op.Kind == ipvs.DeleteService || op.Kind == ipvs.DeleteRealServer }
+	if !slices.ContainsFunc(p.table, fatal) {
+		return nil, nil
+	}
+	kernel, err := r.table.get()
+	if err != nil {
+		return nil, err
+	}
+	stats, err := kernel.Statistics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ipvs: %w", err)
+	}
+	r.supervisor.Beat()
+	held := make(map[ipvs.Key]ipvs.ServiceStatistics, len(stats))
+	for _, s := range stats {
+		held[s.Key] = s
+	}
+	places := director.PlacesIn(cmp.Or(r.in.config, &config.Config{}))
+	var all []string
+	for _, op := range p.table {
+		if !fatal(op) {
+			continue
+		}
+		count := uint32(0)
+		for _, rs := range held[op.Service.Key].RealServers {
+			if op.Kind == ipvs.DeleteService || rs.Target() == op.RealServer.Target() {
+				count += rs.ActiveConnections + rs.InactiveConnections
+			}
+		}
+		all = append(all, fmt.Sprintf("%s: %d connections end: %s", places.Of(op), count, op))
+	}
+	return all, nil
+}
+
+// Confirm keeps an unconfirmed commit.
+func (b *backend) Confirm(ctx context.Context) (api.Revision, error) {
+	if err := mayConfigure(ctx); err != nil {
+		return api.Revision{}, err
+	}
+	actor := api.ActorOf(ctx)
+	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Revision, error) {
+		r := b.reconciler
+		ctx = api.WithActor(ctx, actor)
+		if r.pending == nil {
+			return api.Revision{}, &api.Error{Message: "there is nothing to confirm"}
+		}
+		revision, err := b.keep(ctx, r.in.yaml, r.pending.Comment, "commit")
+		if err != nil {
+			return revision, &api.Error{Message: "the commit could not be saved and is still unconfirmed", Details: []string{err.Error()}}
+		}
+		r.pending = nil
+		r.in.source = fmt.Sprintf("revision %d", revision.Number)
+		r.publish()
+		r.events.add(ctx, eventCommit, "revision %d confirmed by %s", revision.Number, who(ctx))
+		return revision, nil
+	})
+}
+
+// Revert undoes an unconfirmed commit.
+func (b *backend) Revert(ctx context.Context) error {
+	if err := mayConfigure(ctx); err != nil {
+		return err
+	}
+	actor := api.ActorOf(ctx)
+	_, err := submit(ctx, b.reconciler, func(ctx context.Context) (plan, error) {
+		if b.reconciler.pending == nil {
+			return plan{}, &api.Error{Message: "there is no unconfirmed commit"}
+		}
+		ctx = api.WithActor(ctx, actor)
+		return b.reconciler.revert(ctx, "undone by "+who(ctx))
+	})
+	return err
+}
+
+// revert brings back what ran before an unconfirmed commit. What the kernel
+// refuses of it is tried again with every audit.
+func (r *reconciler) revert(ctx context.Context, why string) (plan, error) {
+	before := *r.pending
+	cfg, err := config.Parse(before.Source, before.YAML)
+	if err != nil {
+		// It ran: it was understood by an earlier version at least.
+		r.log.Error("the unconfirmed commit stays", "error", err)
+		r.pending = nil
+		return plan{}, refusal(err)
+	}
+	r.events.add(ctx, eventCommit, "the unconfirmed commit of %s is %s", orRoot(before.Actor.User), why)
+	r.pending = nil
+	return r.adopt(ctx, func(in *intent) {
+		in.verbs = verbsOf(before.Verbs)
+		configure(before.Source, before.YAML, cfg)(in)
+	})
+}
+
+// sessionLost shortens the life of an unconfirmed commit whose session is gone.
+func (r *reconciler) sessionLost(ctx context.Context, session string) {
+	if r.pending == nil || session == "" || r.pending.Actor.Session != session {
+		return
+	}
+	soon := r.uptime() + lostPatience
+	if r.pending.Deadline <= soon {
+		return
+	}
+	shorter := *r.pending
+	shorter.Deadline = soon
+	r.pending = &shorter
+	r.publish()
+	r.events.add(ctx, eventCommit, "the session of %s was lost: the unconfirmed commit ends in %s unless somebody confirms it",
+		orRoot(shorter.Actor.User), lostPatience)
+}
+
+// Save makes what is in force the saved configuration.
+func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error) {
+	if err := mayConfigure(ctx); err != nil {
+		return api.Revision{}, err
+	}
+	actor := api.ActorOf(ctx)
+	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Revision, error) {
+		r := b.reconciler
+		ctx = api.WithActor(ctx, actor)
+		switch {
+		case r.in.config == nil:
+			return api.Revision{}, errNoConfiguration()
+		case r.pending != nil:
+			return api.Revision{}, &api.Error{Message: "an unconfirmed commit is running: confirm it, or revert it, before saving"}
+		}
+		doc, err := r.in.document()
+		if err != nil {
+			return api.Revision{}, err
+		}
+		yaml := r.in.yaml
+		if len(r.in.verbs.forGood()) > 0 {
+			yaml = doc.YAML()
+		}
+		revision, err := b.keep(ctx, yaml, comment, "save")
+		if err != nil {
+			return revision, err
+		}
+		r.publish()
+		r.events.add(ctx, eventCommit, "revision %d saved by %s%s", revision.Number, who(ctx), quoted(comment))
+		return revision, nil
+	})
+}
+
+// keep adds a revision. The very first one is what the machine booted with, so
+// that there is a way back to it.
+func (b *backend) keep(ctx context.Context, yaml []byte, comment, via string) (api.Revision, error) {
+	kept, err := b.shelf.Revisions(ctx)
+	if err != nil {
+		return api.Revision{}, err
+	}
+	if len(kept) == 0 {
+		source, boot, found, err := b.running.loadBoot()
+		if err == nil && found {
+			_, err = b.shelf.Add(ctx, boot, api.Revision{Time: b.events.now(), Via: "boot: " + source})
+		}
+		if err != nil {
+			return api.Revision{}, err
+		}
+	}
+	actor := api.ActorOf(ctx)
+	revision, err := b.shelf.Add(ctx, yaml, api.Revision{
+		Time: b.events.now(), User: actor.User, Fingerprint: actor.Fingerprint, Comment: comment, Via: via,
+	})
+	if err == nil {
+		b.reconciler.saved = yaml
+	}
+	return revision, err
+}
+
+// saved is what the machine boots with: the youngest revision, else what its
+// boot source gave; nil without either.
+func (b *backend) saved(ctx context.Context) ([]byte, error) {
+	kept, err := b.shelf.Revisions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(kept) > 0 {
+		return b.shelf.Read(ctx, kept[0].Number)
+	}
+	_, yaml, _, err := b.running.loadBoot()
+	return yaml, err
+}
+
+// Revisions lists those that are kept, the youngest first.
+func (b *backend) Revisions(ctx context.Context) ([]api.Revision, error) {
+	return b.shelf.Revisions(ctx)
+}
+
+// FormatState makes the state volume on a disk.
+func (b *backend) FormatState(ctx context.Context, device string, overwrite bool) error {
+	if err := mayConfigure(ctx); err != nil {
+		return err
+	}
+	return b.shelf.Format(ctx, device, overwrite)
+}
+
+// stateVolume says where revisions are kept.
+func (b *backend) stateVolume() api.StateVolume { return b.shelf.Volume() }
+
+// unsaved tells whether what is in force is not what the machine boots with.
+func (r *reconciler) unsaved() bool {
+	if r.in.config == nil || r.pending == nil && len(r.in.verbs.forGood()) == 0 && bytes.Equal(r.in.yaml, r.saved) {
+		return false
+	}
+	saved, err := config.Parse("saved configuration", r.saved)
+	if err != nil {
+		return true // there is none, or none that could be booted with
+	}
+	return len(config.Diff(saved, r.in.verbs.forGood().folded(r.in.config))) > 0
+}
+
+// folded is of as it is saved: a disabled real server is kept with weight 0.
+func (v verbs) folded(cfg *config.Config) *config.Config {
+	drained := maps.Clone(v)
+	for id, verb := range drained {
+		if verb.Verb == api.Disable {
+			verb.Verb = api.Drain
+			drained[id] = verb
+		}
+	}
+	return drained.of(cfg)
+}
+
+// who names an actor.
+func who(ctx context.Context) string { return orRoot(api.ActorOf(ctx).User) }
+
+func orRoot(user string) string { return cmp.Or(user, "root") }
+
+// quoted is a comment behind a sentence.
+func quoted(comment string) string {
+	if comment == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %q", comment)
+}

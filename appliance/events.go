@@ -1,0 +1,103 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+// eventsKept is how many events are remembered; older ones are forgotten.
+const eventsKept = 4096
+
+// The kinds of events.
+const (
+	eventCommit  = "commit"
+	eventServer  = "server"
+	eventDrift   = "drift"
+	eventSession = "session"
+	eventCommand = "command"
+	eventRefused = "refused" // by the kernel
+)
+
+// events remembers what happened, for those who ask later, and wakes those who
+// wait for news. Everything in it is in the log too.
+type events struct {
+	now func() time.Time
+	log *slog.Logger
+
+	mu      sync.Mutex
+	kept    []api.Event   // oldest first, numbered without a gap
+	last    int           // number of the youngest; 0: none yet
+	changed chan struct{} // closed and replaced with every event
+}
+
+func newEvents(now func() time.Time, log *slog.Logger) *events {
+	return &events{now: now, log: log, changed: make(chan struct{})}
+}
+
+// add remembers that something happened on somebody's behalf.
+func (e *events) add(ctx context.Context, kind, format string, values ...any) {
+	event := api.Event{Time: e.now(), Kind: kind, Actor: api.ActorOf(ctx), Text: fmt.Sprintf(format, values...)}
+	e.log.Info(kind+": "+event.Text, actorFields(event.Actor)...)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last++
+	event.Number = e.last
+	if len(e.kept) == 2*eventsKept {
+		e.kept = append(e.kept[:0:0], e.kept[eventsKept:]...)
+	}
+	e.kept = append(e.kept, event)
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// actorFields says in the log on whose behalf something happened.
+func actorFields(a api.Actor) []any {
+	var fields []any
+	for _, f := range [][2]string{{"user", a.User}, {"key", a.Fingerprint}, {"from", a.From}} {
+		if f[1] != "" {
+			fields = append(fields, f[0], f[1])
+		}
+	}
+	return fields
+}
+
+// since answers the events after a number, and a channel that is closed when
+// there are more.
+func (e *events) since(number int) ([]api.Event, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	kept := e.kept[max(0, len(e.kept)-eventsKept):]
+	if known := number - (e.last - len(kept)); known > 0 {
+		kept = kept[min(known, len(kept)):]
+	}
+	return kept[:len(kept):len(kept)], e.changed
+}
+
+// after gives the events after a number and, with follow, those to come.
+func (e *events) after(ctx context.Context, number int, follow bool) iter.Seq2[api.Event, error] {
+	return func(yield func(api.Event, error) bool) {
+		for {
+			news, changed := e.since(number)
+			for _, event := range news {
+				if !yield(event, nil) {
+					return
+				}
+				number = event.Number
+			}
+			if !follow {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

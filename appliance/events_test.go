@@ -1,0 +1,58 @@
+package appliance
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+func TestEventsForgetTheOldest(t *testing.T) {
+	e := newEvents(time.Now, slog.New(slog.DiscardHandler))
+	for i := range 3 * eventsKept {
+		e.add(t.Context(), eventServer, "number %d", i+1)
+	}
+	numbers := func(after int) (all []int) {
+		for event := range e.after(t.Context(), after, false) {
+			all = append(all, event.Number)
+		}
+		return all
+	}
+	all := numbers(0)
+	if len(all) != eventsKept || all[0] != 2*eventsKept+1 || all[len(all)-1] != 3*eventsKept {
+		t.Errorf("%d events are kept, from %d to %d; want the last %d of %d", len(all), all[0], all[len(all)-1], eventsKept, 3*eventsKept)
+	}
+	if rest := numbers(3*eventsKept - 2); len(rest) != 2 || rest[0] != 3*eventsKept-1 {
+		t.Errorf("after all but two: %v", rest)
+	}
+	if rest := numbers(3 * eventsKept); len(rest) != 0 {
+		t.Errorf("after all: %v", rest)
+	}
+}
+
+func TestEventsAreFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := newEvents(time.Now, slog.New(slog.DiscardHandler))
+		seen := make(chan api.Event)
+		go func() {
+			defer close(seen)
+			for event := range e.after(ctx, 0, true) {
+				seen <- event
+			}
+		}()
+		synctest.Wait()
+		anna := api.WithActor(t.Context(), api.Actor{User: "anna"})
+		e.add(anna, eventCommit, "revision %d", 7)
+		if got := <-seen; got.Text != "revision 7" || got.Actor.User != "anna" || got.Number != 1 || !got.Time.Equal(time.Now()) {
+			t.Errorf("followed %+v", got)
+		}
+		cancel()
+		if _, more := <-seen; more {
+			t.Error("followed on after the end")
+		}
+	})
+}

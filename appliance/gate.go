@@ -1,0 +1,245 @@
+package appliance
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/pem"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+	"dipper/appliance/config"
+	"dipper/appliance/network"
+)
+
+// sshPort is where SSH listens unless the configuration says otherwise.
+const sshPort = 22
+
+// Limits of SSH on a machine that has no configuration to say them.
+const (
+	maintenanceConnections = 20
+	maintenancePerAddress  = 5
+)
+
+// gate knows who may come in.
+type gate struct {
+	mu       sync.Mutex
+	access   api.Access
+	changed  chan struct{} // closed and replaced with every change
+	password string        // one-time, of a machine in maintenance
+}
+
+// update makes the rules anew.
+func (g *gate) update(next api.Access) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next.Generation = g.access.Generation
+	if g.changed != nil && sameAccess(g.access, next) {
+		return
+	}
+	next.Generation++
+	g.access = next
+	if g.changed != nil {
+		close(g.changed)
+	}
+	g.changed = make(chan struct{})
+}
+
+func sameAccess(a, b api.Access) bool {
+	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) &&
+		a.OneTimePassword == b.OneTimePassword && a.MaxConnections == b.MaxConnections &&
+		a.MaxPerAddress == b.MaxPerAddress && a.IdleTimeout == b.IdleTimeout &&
+		slices.EqualFunc(a.Users, b.Users, func(x, y api.User) bool {
+			return x.Name == y.Name && x.Role == y.Role && x.PasswordHash == y.PasswordHash &&
+				slices.Equal(x.Keys, y.Keys) && slices.Equal(x.Principals, y.Principals)
+		})
+}
+
+// Access answers the rules as soon as they are newer than a generation.
+func (b *backend) Access(ctx context.Context, newerThan int) (api.Access, error) {
+	g := b.gate
+	for {
+		g.mu.Lock()
+		access, changed := g.access, g.changed
+		g.mu.Unlock()
+		if access.Generation > newerThan {
+			return access, nil
+		}
+		select {
+		case <-changed: // nil before there are any rules: ctx ends it
+		case <-ctx.Done():
+			return access, nil
+		}
+	}
+}
+
+// admit makes the rules of what is configured, for own addresses that are not
+// VIPs.
+func (g *gate) admit(cfg *config.Config, state network.State) {
+	own := ownAddresses(state)
+	if cfg == nil {
+		g.update(api.Access{
+			Listen:          listenAll(own),
+			OneTimePassword: g.oneTimePassword(),
+			MaxConnections:  maintenanceConnections,
+			MaxPerAddress:   maintenancePerAddress,
+		})
+		return
+	}
+	ssh := cfg.Management.SSH
+	next := api.Access{
+		Listen:         listenOn(ssh.Listen, state),
+		CAs:            ssh.CertificateAuthorities,
+		MaxConnections: ssh.MaxConnections,
+		MaxPerAddress:  ssh.MaxPerAddress,
+		IdleTimeout:    api.Duration(ssh.IdleTimeout),
+	}
+	if len(ssh.Listen) == 0 {
+		next.Listen = listenAll(own)
+	}
+	for _, u := range ssh.Users {
+		next.Users = append(next.Users, api.User{
+			Name: u.Name, Role: api.Role(u.Role), Keys: u.Keys, PasswordHash: string(u.PasswordHash), Principals: u.Principals,
+		})
+	}
+	g.update(next)
+}
+
+// oneTimePassword is made once for each start of the control plane.
+func (g *gate) oneTimePassword() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.password == "" {
+		random := make([]byte, 10) // 80 bits
+		_, _ = rand.Read(random)   // never fails (crypto/rand)
+		text := base32.StdEncoding.EncodeToString(random)
+		g.password = strings.ToLower(text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:])
+	}
+	return g.password
+}
+
+// ownAddresses are those that belong to this machine alone.
+func ownAddresses(state network.State) []network.Address {
+	return slices.DeleteFunc(slices.Clone(state.Addresses), func(a network.Address) bool { return a.VIP })
+}
+
+func listenAll(own []network.Address) []string {
+	var all []string
+	for _, a := range own {
+		if a.Link != "lo" {
+			all = append(all, netip.AddrPortFrom(a.Prefix.Addr(), sshPort).String())
+		}
+	}
+	return all
+}
+
+// listenOn resolves what the configuration names: addresses, networks and
+// interfaces.
+func listenOn(wanted []config.SSHListen, state network.State) []string {
+	var all []string
+	for _, w := range wanted {
+		for _, a := range ownAddresses(state) {
+			ip := a.Prefix.Addr()
+			if w.Interface != "" && w.Interface != a.Link || w.Prefix.IsValid() && !w.Prefix.Contains(ip) {
+				continue
+			}
+			text := netip.AddrPortFrom(ip, w.Port).String()
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+// HostKey answers the machine's SSH identity: the configured one, else the one
+// that is kept, else one that is made now, and kept if there is a volume.
+func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
+	if in, err := b.reconciler.configured(); err == nil {
+		if key := in.config.Management.SSH.HostKey; key != "" {
+			return b.shown(api.HostKey{PEM: []byte(key)})
+		}
+	}
+	lasting := b.shelf.Volume().Device != ""
+	b.gate.mu.Lock()
+	defer b.gate.mu.Unlock()
+	kept, err := b.shelf.HostKey(ctx)
+	if err != nil {
+		return api.HostKey{}, err
+	}
+	if kept != nil {
+		return b.shown(api.HostKey{PEM: kept, Ephemeral: !lasting})
+	}
+	made, err := makeHostKey()
+	if err != nil {
+		return api.HostKey{}, err
+	}
+	if err := b.shelf.KeepHostKey(ctx, made); err != nil {
+		return api.HostKey{}, err
+	}
+	return b.shown(api.HostKey{PEM: made, Ephemeral: !lasting})
+}
+
+// shown puts the key's fingerprint into the status.
+func (b *backend) shown(key api.HostKey) (api.HostKey, error) {
+	signer, err := ssh.ParsePrivateKey(key.PEM)
+	if err != nil {
+		return api.HostKey{}, fmt.Errorf("host key: %w", err)
+	}
+	fingerprint := ssh.FingerprintSHA256(signer.PublicKey())
+	b.board.update(func(s *api.Status) { s.HostKey = fingerprint })
+	return key, nil
+}
+
+func makeHostKey() ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("host key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		return nil, fmt.Errorf("host key: %w", err)
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
+// Audit records what somebody did.
+func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
+	kind := eventCommand
+	if e.Kind == eventSession {
+		kind = eventSession
+	}
+	text := e.Text
+	if e.Result != "" {
+		text += ": " + e.Result
+	}
+	b.events.add(ctx, kind, "%s", text)
+	return nil
+}
+
+// SessionEnded forgets the session's private candidates, and undoes its
+// unconfirmed commit soon when it was lost.
+func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) error {
+	b.candidates.mu.Lock()
+	for id, e := range b.candidates.open {
+		if !e.Shared && session != "" && e.Owner.Session == session {
+			delete(b.candidates.open, id)
+		}
+	}
+	b.candidates.mu.Unlock()
+	if !lost {
+		return nil
+	}
+	_, err := submit(ctx, b.reconciler, func(ctx context.Context) (struct{}, error) {
+		b.reconciler.sessionLost(ctx, session)
+		return struct{}{}, nil
+	})
+	return err
+}

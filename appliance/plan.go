@@ -1,0 +1,150 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"dipper/appliance/director"
+	"dipper/appliance/ipvs"
+	"dipper/appliance/network"
+)
+
+// batch is how many edits of the table are made between two signs of life. The
+// slowest machine that was measured makes some 3,000 a second.
+const batch = 5000
+
+// plan is one comparison of the kernel with the desired state.
+type plan struct {
+	network network.Plan
+	table   []ipvs.Op
+	control []controlOp
+}
+
+func (p plan) size() int {
+	n := p.network
+	return len(n.Withdraw) + len(n.Prepare) + len(p.table) + len(p.control) + len(n.Expose)
+}
+
+// edits gives the edits as commands, in order.
+func (p plan) edits(yield func(string) bool) {
+	sequence := []iter.Seq[string]{
+		texts(p.network.Withdraw, network.Op.String),
+		texts(p.network.Prepare, network.Op.String),
+		texts(p.table, ipvs.Op.String),
+		texts(p.control, func(op controlOp) string { return op.text }),
+		texts(p.network.Expose, network.Op.String),
+	}
+	for _, part := range sequence {
+		for text := range part {
+			if !yield(text) {
+				return
+			}
+		}
+	}
+}
+
+func (p plan) text() []string { return slices.Collect(p.edits) }
+
+func texts[T any](ops []T, text func(T) string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, op := range ops {
+			if !yield(text(op)) {
+				return
+			}
+		}
+	}
+}
+
+// plan reads the kernel and compares.
+func (r *reconciler) plan(ctx context.Context, want desired) (plan, error) {
+	have, err := r.network.Observe(ctx, want.network)
+	if err != nil {
+		return plan{}, fmt.Errorf("network: %w", err)
+	}
+	p := plan{network: network.MakePlan(have, want.network)}
+	if want.table == nil {
+		return p, nil
+	}
+	kernel, err := r.table.get()
+	if err != nil {
+		return plan{}, err
+	}
+	r.supervisor.Beat()
+	table, err := kernel.Observe(ctx)
+	if err != nil {
+		return plan{}, fmt.Errorf("ipvs: %w", err)
+	}
+	beside, err := observeControl(ctx, kernel)
+	if err != nil {
+		return plan{}, fmt.Errorf("ipvs: %w", err)
+	}
+	r.supervisor.Beat()
+	p.table = ipvs.Plan(table, *want.table)
+	p.control = planControl(beside, want.control)
+	return p, nil
+}
+
+// apply edits the kernel: VIPs that must go first, VIPs that come last, when
+// all that stands behind them is in place.
+func (r *reconciler) apply(ctx context.Context, p plan, want desired) error {
+	var errs []error
+	stage := func(name string, err error) {
+		for _, e := range each(err) {
+			errs = append(errs, fmt.Errorf("%s: %w", name, e))
+		}
+		r.supervisor.Beat()
+	}
+	stage("network", r.network.Apply(ctx, p.network.Withdraw))
+	stage("network", r.network.Apply(ctx, p.network.Prepare))
+	stage("ipvs", r.applyTable(ctx, p))
+	stage("serve", r.responders.Set(ctx, want.responders))
+	stage("network", r.network.Apply(ctx, p.network.Expose))
+	return errors.Join(errs...)
+}
+
+// applyTable edits the kernel's IPVS. Daemons come last: a backup binds what it
+// hears to the real servers that are there (ip_vs_sync.c).
+func (r *reconciler) applyTable(ctx context.Context, p plan) error {
+	r.owed = make(map[string]bool)
+	if len(p.table)+len(p.control) == 0 {
+		return nil
+	}
+	kernel, err := r.table.get()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for ops := range slices.Chunk(p.table, batch) {
+		errs = append(errs, r.explain(kernel.Apply(ctx, ops)))
+		r.supervisor.Beat()
+	}
+	for _, op := range p.control {
+		if err := op.do(ctx, kernel); err != nil {
+			r.owed[op.text] = true
+			errs = append(errs, fmt.Errorf("%s: %w", op.path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// explain says of edits that the kernel refused where they come from in the
+// configuration, and remembers them: what the kernel lacks for that is nobody
+// else's doing.
+func (r *reconciler) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	places := director.PlacesIn(r.in.config)
+	var errs []error
+	for _, e := range each(err) {
+		if op, ok := errors.AsType[*ipvs.OpError](e); ok {
+			r.owed[op.Op.String()] = true
+			e = fmt.Errorf("%s: %w", places.Of(op.Op), e)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}

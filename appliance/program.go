@@ -1,0 +1,133 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+// Limits of a command whose output is answered in one piece.
+const (
+	commandTimeout = time.Minute
+	commandOutput  = 1 << 20 // bytes, of each stream
+)
+
+// patience is how long a program's output is waited for when the program has
+// ended but left a child that holds it open.
+const patience = time.Second
+
+// programDirs are where the image has its programs.
+var programDirs = [...]string{"/bbin", "/bin"}
+
+// Program runs a program of the image, or the appliance's own ipvsadm.
+func (b *backend) Program(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
+	if len(argv) == 0 {
+		return 0, &api.Error{Message: "argv: empty: expected a program and its arguments"}
+	}
+	if argv[0] == "ipvsadm" {
+		return b.ipvsadm(ctx, argv[1:], in, out, errOut)
+	}
+	return runProgram(ctx, argv, in, out, errOut)
+}
+
+// Run runs a program, bounded in time and output.
+func (b *backend) Run(ctx context.Context, cmd api.Command) (api.CommandResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	var stdout, stderr limitedBuffer
+	status, err := b.Program(ctx, cmd.Argv, bytes.NewReader(nil), &stdout, &stderr)
+	if err != nil {
+		return api.CommandResult{}, err
+	}
+	return api.CommandResult{Stdout: stdout.String(), Stderr: stderr.String(), Exit: status}, nil
+}
+
+// runProgram runs one of the image's programs until it ends or ctx does.
+func runProgram(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
+	path, err := lookProgram(argv[0])
+	if err != nil {
+		return 0, err
+	}
+	c := exec.CommandContext(ctx, path, argv[1:]...)
+	c.Args[0] = argv[0]
+	c.Env = []string{"PATH=/bbin:/bin", "HOME=/"}
+	c.Stdout, c.Stderr = out, errOut
+	c.WaitDelay = patience
+	stop, err := feed(c, in)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", argv[0], err)
+	}
+	defer stop()
+	err = c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		return 0, &api.Error{Message: fmt.Sprintf("%s: %v", argv[0], err)}
+	}
+	return c.ProcessState.ExitCode(), nil
+}
+
+// feed copies in to the program's standard input. A program that ends does not
+// wait for input that nobody gives, as exec's own copying would.
+func feed(c *exec.Cmd, in io.Reader) (stop func(), err error) {
+	if in == nil {
+		return func() {}, nil
+	}
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c.Stdin = theirs
+	go func() {
+		// A program that reads no further is no mistake.
+		_, _ = io.Copy(ours, in)
+		_ = ours.Close() // a pipe: nothing is lost
+	}()
+	return func() { _ = theirs.Close() }, nil // ends the copying with its next byte
+}
+
+func lookProgram(name string) (string, error) {
+	for _, dir := range programDirs {
+		path := dir + "/" + name
+		if _, err := os.Stat(path); err == nil && !strings.Contains(name, "/") {
+			return path, nil
+		}
+	}
+	names, err := programNames()
+	if err != nil {
+		return "", err
+	}
+	return "", &api.Error{Message: fmt.Sprintf("%q: no such program; there are: %s", name, strings.Join(names, " "))}
+}
+
+// programNames are the programs that an administrator can run.
+func programNames() ([]string, error) {
+	programs, err := os.ReadDir(programDirs[0])
+	if err != nil {
+		return nil, fmt.Errorf("programs: %w", err)
+	}
+	names := []string{"ipvsadm"}
+	for _, p := range programs {
+		names = append(names, p.Name())
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// limitedBuffer keeps the first commandOutput bytes and swallows the rest, so
+// that a talkative program ends by itself.
+type limitedBuffer struct{ bytes.Buffer }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	room := max(0, commandOutput-b.Len())
+	b.Buffer.Write(p[:min(room, len(p))])
+	return len(p), nil
+}

@@ -1,0 +1,30 @@
+package appliance
+
+import (
+	"fmt"
+	"sync"
+)
+
+// lazyTable opens the kernel's IPVS when a role first wants it: a real
+// server's kernel is left alone.
+type lazyTable struct {
+	open func() (TableKernel, error)
+
+	mu   sync.Mutex
+	held TableKernel
+}
+
+// get answers the table, and opens it if it is not open yet.
+func (l *lazyTable) get() (TableKernel, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != nil {
+		return l.held, nil
+	}
+	table, err := l.open()
+	if err != nil {
+		return nil, fmt.Errorf("ipvs: %w", err)
+	}
+	l.held = table
+	return table, nil
+}
