@@ -71,6 +71,13 @@ func TestRestoreTellsAboutTwentyLines(t *testing.T) {
 	}
 }
 
+func TestRestoreRefusesLongLines(t *testing.T) {
+	err := NewEditor(State{}).Restore(strings.NewReader("-A -f 1\n"+strings.Repeat("x", maxLine+1)), nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "line 2: too long") || statusOf(err) != StatusUsage {
+		t.Error(err)
+	}
+}
+
 func TestEditorLeavesItsStateAlone(t *testing.T) {
 	before := edited(t, State{}, "-A -t 192.168.4.5:80 -s wrr", "-a -t 192.168.4.5:80 -r 192.168.2.100 -m -w 3")
 	saved := save(t, before.Table)

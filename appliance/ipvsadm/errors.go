@@ -32,7 +32,7 @@ func (e *Error) Error() string {
 	switch {
 	case e.Detail == "":
 	case strings.HasSuffix(e.Message, "information."): // a whole sentence
-		b.WriteString(" " + e.Detail)
+		b.WriteString(" (" + e.Detail + ")")
 	default:
 		b.WriteString(": " + e.Detail)
 	}

@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		{"-A -t 192.168.4.5:80 -s rr -b mh-port", 2, "incompatible scheduler flag `mh-port': the scheduler is rr"},
 		{"-A -t 192.168.4.5:80 -b ,", 2, ""},
 		{"-Lq", 255, "-Lq: unknown option"},
-		{"-n -L", 255, "Try `ipvsadm -h' or 'ipvsadm --help' for more information. a command, such as -L or -A, stands before every other option"},
+		{"-n -L", 255, "Try `ipvsadm -h' or 'ipvsadm --help' for more information. (a command, such as -L or -A, stands before every other option)"},
 		{"-A -t web.example.org:80", 2, `illegal virtual server address[:port] specified: "web.example.org:80" has no address that is known: "web.example.org"`},
 		{"--set 900 120", 2, "--set option requires 3 timeout values: tcp, tcpfin and udp in seconds, where 0 keeps what is set"},
 	}
@@ -101,6 +101,17 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("got  %v\nwant %d %s", err, test.status, test.text)
 			}
 		})
+	}
+}
+
+func TestUsageNamesEveryOption(t *testing.T) {
+	for _, o := range options {
+		if !strings.Contains(usageText, "--"+o.long) {
+			t.Errorf("the usage does not name --%s", o.long)
+		}
+		if o.short != 0 && !strings.ContainsAny(usageText, string(o.short)) {
+			t.Errorf("the usage does not name -%c", o.short)
+		}
 	}
 }
 

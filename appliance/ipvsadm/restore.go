@@ -22,14 +22,17 @@ func (e *Editor) Restore(rules io.Reader, names Names) error {
 	r := restorer{editor: e, parser: parser{names: names, ports: new(portNames)}}
 	lines := bufio.NewScanner(rules)
 	lines.Buffer(make([]byte, 0, maxLine), maxLine)
-	for number := 1; lines.Scan(); number++ {
+	number := 1
+	for ; lines.Scan(); number++ {
 		if err := r.line(lines.Text()); err != nil {
 			err.Line = number
 			r.failed.add(err)
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("ipvsadm: saved rules: a line is longer than %d bytes", maxLine)
+		return &RestoreError{Lines: []*Error{{
+			Status: StatusUsage, Line: number, Message: "too long", Detail: fmt.Sprintf("a rule has at most %d bytes", maxLine),
+		}}}
 	} else if err != nil {
 		return fmt.Errorf("ipvsadm: read saved rules: %w", err)
 	}
