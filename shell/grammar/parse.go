@@ -59,7 +59,7 @@ func (p *place[R]) match(w Word) (expectation[R], string, error) {
 		case e.arg != nil && e.arg.Verbatim:
 			return e, w.Text, nil
 		case e.arg != nil || w.Quoted:
-		case e.word == w.Text:
+		case e.word == w.Text || e.command != nil && e.command.Short == w.Text:
 			return e, e.word, nil
 		case strings.HasPrefix(e.word, w.Text):
 			short = append(short, e)
@@ -82,7 +82,7 @@ func (p *place[R]) match(w Word) (expectation[R], string, error) {
 	return expectation[R]{}, "", p.misread(w, short, wrong)
 }
 
-func looksLikeFlag(w Word) bool { return strings.HasPrefix(w.Text, "-") && !w.Quoted }
+func looksLikeFlag(w Word) bool { return strings.HasPrefix(w.Text, "--") && !w.Quoted }
 
 // misread explains a word that fits nowhere.
 func (p *place[R]) misread(w Word, short []expectation[R], wrong error) error {
@@ -193,7 +193,13 @@ func distance(a, b string) int {
 	return now[len(b)]
 }
 
-// Sorted reports the table's commands by name, for help.
-func Sorted[R any](list []*Command[R]) []*Command[R] {
-	return slices.SortedFunc(slices.Values(list), func(a, b *Command[R]) int { return strings.Compare(a.Name, b.Name) })
+// Expand writes the words of a stage in full, which need not be a whole command.
+func Expand[R any](top []*Command[R], s Stage) (string, error) {
+	p := &place[R]{top: top}
+	for _, w := range s.Words {
+		if err := p.read("", w); err != nil {
+			return "", err
+		}
+	}
+	return p.call.String(), nil
 }

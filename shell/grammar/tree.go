@@ -15,6 +15,7 @@ import (
 // subcommands or options in any order.
 type Command[R any] struct {
 	Name, Help string
+	Short      string   // an abbreviation that means it, whatever else begins so
 	Role       api.Role // the lowest that may use it; "": as its parent
 	Args       []Arg
 	Options    []Option

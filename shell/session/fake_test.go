@@ -323,7 +323,9 @@ func (f *fake) Commit(_ context.Context, id string, o api.CommitOptions) (api.Co
 }
 
 func (f *fake) Confirm(context.Context) (api.Revision, error) { return api.Revision{Number: 8}, nil }
-func (f *fake) Revert(context.Context) error                  { return &api.Error{Message: "no commit waits to be confirmed"} }
+func (f *fake) Revert(context.Context) error {
+	return &api.Error{Message: "no commit waits to be confirmed"}
+}
 
 func (f *fake) Changes(context.Context) (api.Comparison, error) {
 	return api.Comparison{
@@ -333,9 +335,11 @@ func (f *fake) Changes(context.Context) (api.Comparison, error) {
 	}, nil
 }
 
-func (f *fake) Save(context.Context, string) (api.Revision, error) { return api.Revision{Number: 8}, nil }
-func (f *fake) Revisions(context.Context) ([]api.Revision, error)  { return f.revisions, nil }
-func (f *fake) FormatState(context.Context, string, bool) error    { return nil }
+func (f *fake) Save(context.Context, string) (api.Revision, error) {
+	return api.Revision{Number: 8}, nil
+}
+func (f *fake) Revisions(context.Context) ([]api.Revision, error) { return f.revisions, nil }
+func (f *fake) FormatState(context.Context, string, bool) error   { return nil }
 
 func (f *fake) Program(_ context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	f.programs = append(f.programs, strings.Join(argv, " "))

@@ -12,7 +12,6 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/shell/grammar"
-	"dipper/shell/output"
 )
 
 // maxText bounds a configuration that is loaded, in bytes.
@@ -120,11 +119,5 @@ func loadOutright(ctx context.Context, c *call) error {
 	if err := c.edit(ctx, api.Edit{Kind: api.EditKind(c.Command().Name), Text: text}); err != nil {
 		return err
 	}
-	if err := commit(ctx, c); err != nil {
-		return err
-	}
-	if c.Has("check") {
-		c.say(output.Plain, "only checked")
-	}
-	return nil
+	return commit(ctx, c)
 }

@@ -26,7 +26,7 @@ func (c *conversation) table() []*command {
 // operationalTable is the table of the commands outside of configuration mode.
 func operationalTable() []*command {
 	return append(everydayTable(), []*command{
-		{Name: "configure", Help: "change the configuration", Role: api.Admin, Bare: true, Run: verb{do: configure},
+		{Name: "configure", Short: "conf", Help: "change the configuration", Role: api.Admin, Bare: true, Run: verb{do: configure},
 			Sub: []*command{{Name: "shared", Help: "together with others, in one candidate", Run: verb{do: configure}}}},
 		loadAndCommit(),
 		{Name: "exit", Help: "leave", Run: verb{do: exit}},

@@ -1,0 +1,441 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dipper/appliance/api"
+	"dipper/shell/terminal/vt"
+)
+
+// seat is a user at a terminal.
+type seat struct {
+	t    *testing.T
+	f    *fake
+	vt   *vt.Terminal
+	keys *io.PipeWriter
+	done chan error
+}
+
+// sit begins a session in a bubble of testing/synctest.
+func sit(t *testing.T, f *fake, width, height int, change ...func(*Session)) *seat {
+	in, keys := io.Pipe()
+	d := &seat{t: t, f: f, vt: vt.New(width, height), keys: keys, done: make(chan error, 1)}
+	s := &Session{
+		API: f, Actor: api.Actor{User: "ann", Role: api.Admin, From: "10.0.0.1", Session: "s1"},
+		In: in, Out: d.vt, Err: d.vt, Terminal: &Terminal{Width: width, Height: height, Type: "xterm"},
+		Env: map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, Registry: &Registry{}, Now: func() time.Time { return noon },
+	}
+	for _, c := range change {
+		c(s)
+	}
+	go func() { d.done <- s.Interact(t.Context()) }()
+	synctest.Wait()
+	return d
+}
+
+func (d *seat) types(keys ...string) {
+	d.t.Helper()
+	for _, k := range keys {
+		if _, err := io.WriteString(d.keys, k); err != nil {
+			d.t.Fatal(err)
+		}
+		synctest.Wait()
+	}
+}
+
+// ends waits for the end of the session and closes the terminal.
+func (d *seat) ends() error {
+	d.t.Helper()
+	err := <-d.done
+	_ = d.keys.Close()
+	if u := d.vt.Unknown(); len(u) > 0 {
+		d.t.Errorf("the terminal does not know %q", u)
+	}
+	return err
+}
+
+func (d *seat) sees(want string) {
+	d.t.Helper()
+	if diff := cmp.Diff(strings.Split(strings.Trim(want, "\n"), "\n"), strings.Split(d.vt.Screen(), "\n")); diff != "" {
+		d.t.Errorf("screen (-want +got):\n%s", diff)
+	}
+}
+
+const ctrlC, ctrlD, tab, enter, ctrlL, ctrlU = "\x03", "\x04", "\t", "\r", "\x0c", "\x15"
+
+func TestPrompt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.status.Unsaved, f.status.Volatile, f.status.Problems = true, true, []string{"eth1: no carrier"}
+		f.status.ConfirmBy = noon.Add(5 * time.Minute)
+		f.candidates["9"] = &fakeCandidate{Candidate: api.Candidate{ID: "9", Owner: api.Actor{User: "bob", From: "10.0.0.2"}, Since: noon.Add(-time.Minute), Changed: true}}
+		d := sit(t, f, 100, 30)
+		d.sees(`
+lb1, director: serving since 2026-11-20 10:00:00 (1d 2h ago)
+  ! eth1: no carrier
+  ! a commit is not confirmed: in 5m it is undone; "confirm" keeps it
+  ! the running configuration is not saved: "show changes", "save"
+  ! no state volume: nothing is kept over a reboot; "format state-volume" makes one
+  ! bob (10.0.0.2) has uncommitted changes since 2026-11-21 11:59:00 (1m ago)
+ann@lb1 (volatile)*> _`)
+		f.become(func(s *api.Status) { s.Unsaved, s.Volatile = false, false })
+		synctest.Wait()
+		d.types(ctrlL)
+		d.sees(`ann@lb1> _`)
+		d.types("sh", tab, "serv", tab)
+		d.sees(`ann@lb1> show service_`)
+		d.types(tab)
+		d.sees(`
+ann@lb1> show service
+  service   everything about one virtual service
+  services  virtual services and their real servers
+ann@lb1> show service_`)
+		d.types(" ", tab)
+		d.sees(`
+ann@lb1> show service
+  service   everything about one virtual service
+  services  virtual services and their real servers
+ann@lb1> show service
+  dns6  1 of 1
+  web   1 of 3
+ann@lb1> show service _`)
+		d.types(ctrlL, "w", tab, "| ma", tab, "?")
+		d.sees(`
+ann@lb1> show service web | match
+  <expression>  regular expression (RE2); (?i) before it ignores case
+ann@lb1> show service web | match _`)
+		d.types(ctrlU, ctrlL, "show servces", enter)
+		d.sees(`
+ann@lb1> show servces
+              ^^^^^^^
+error: "servces" is not expected after "show": did you mean "services"?
+ann@lb1> _`)
+		d.types(ctrlL, "exit", enter)
+		if err := d.ends(); err != nil {
+			t.Errorf("exit: %v", err)
+		}
+	})
+}
+
+func TestConfigurationMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.candidates["9"] = &fakeCandidate{Candidate: api.Candidate{ID: "9", Owner: api.Actor{User: "bob"}, Since: noon}}
+		d := sit(t, f, 100, 30)
+		d.types(ctrlL, "conf", enter)
+		d.sees(`
+ann@lb1> conf
+bob has a candidate open since 2026-11-21 12:00:00 (now)
+
+[edit]
+ann@lb1# _`)
+		d.types(ctrlL, "edit services web", enter, ctrlL, "set ", tab, "?")
+		d.sees(`
+ann@lb1# set
+  scheduler  wrr  which real server gets the next connection
+  listen     VIP and port
+ann@lb1# set
+  scheduler  wrr  which real server gets the next connection
+  listen     VIP and port
+ann@lb1# set _`)
+		d.types(ctrlL, "sch", tab, "lcss", enter)
+		d.sees(`
+ann@lb1# set scheduler lcss
+                       ^^^^
+error: unknown scheduler "lcss": did you mean "lc"?
+
+[edit services web]
+ann@lb1# _`)
+		d.types(ctrlL, "set scheduler wlc", enter, ctrlL, "exit", enter, ctrlL, "exit", enter)
+		d.sees(`
+ann@lb1# exit
+There are uncommitted changes. Leave and forget them? [y/N] _`)
+		d.types("n")
+		d.sees(`
+ann@lb1# exit
+There are uncommitted changes. Leave and forget them? [y/N] n
+error: nothing was done
+
+[edit] changed
+ann@lb1# _`)
+		d.types(ctrlL, "commit", enter)
+		d.sees(`
+ann@lb1# commit
+committed as revision 8 with 1 kernel edit
+
+[edit]
+ann@lb1# _`)
+		d.types(ctrlD, ctrlL, ctrlD)
+		if err := d.ends(); err != nil {
+			t.Errorf("Ctrl-D: %v", err)
+		}
+		if len(f.candidates) != 1 {
+			t.Errorf("candidates left: %v", f.candidates)
+		}
+	})
+}
+
+func TestPagerAndInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := sit(t, newFake(), 80, 8)
+		d.types(ctrlL, "show service web json", ctrlU, "show service web --json", enter)
+		if !strings.Contains(d.vt.Screen(), "-- more: space, enter, /text, G to the end, q --") {
+			t.Errorf("no pager:\n%s", d.vt.Screen())
+		}
+		d.types("q", ctrlL, "show service web --json | no-more", enter)
+		if s := d.vt.Screen(); strings.Contains(s, "-- more") || !strings.HasSuffix(s, "}\nann@lb1> _") {
+			t.Errorf("no-more:\n%s", s)
+		}
+		d.types(ctrlL, "monitor log", enter)
+		d.sees(`
+ann@lb1> monitor log
+10:00:10 appliance: tick
+10:00:11 appliance: tick
+10:00:12 appliance: tick
+_`)
+		d.types(ctrlC, ctrlL, "show version", enter)
+		d.sees(`
+ann@lb1> show version
+Dipper  0.4
+kernel  6.12.57
+ann@lb1> _`)
+		d.types(ctrlL, "monitor services", enter)
+		if s := d.vt.Screen(); !strings.HasPrefix(s, "lb1  services  12:00:00 UTC  q quits\nService") || !strings.Contains(s, "[2001:db8:4::100]:53") {
+			t.Errorf("monitor:\n%s", s)
+		}
+		d.types("q")
+		d.sees(`
+ann@lb1> monitor services
+ann@lb1> _`)
+		d.types("exit", enter)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLostSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := sit(t, f, 80, 24)
+		d.types("configure", enter, "set hostname x", enter)
+		_ = d.keys.Close()
+		if err := d.ends(); !errors.Is(err, ErrLost) {
+			t.Errorf("got %v, want ErrLost", err)
+		}
+		if len(f.candidates) > 0 {
+			t.Errorf("candidates left: %v", f.candidates)
+		}
+	})
+}
+
+// TestOthers: sessions see each other and are told.
+func TestOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := &Registry{}
+		share := func(user, session string) func(*Session) {
+			return func(s *Session) {
+				s.Registry, s.Actor.User, s.Actor.Session = registry, user, session
+			}
+		}
+		ann := sit(t, newFake(), 100, 24, share("ann", "1"))
+		bob := sit(t, newFake(), 100, 24, share("bob", "2"))
+		ann.types(ctrlL, "ha")
+		bob.types("reboot", enter)
+		if !strings.Contains(bob.vt.Screen(), "1 other sessions") {
+			t.Errorf("bob is not told of ann:\n%s", bob.vt.Screen())
+		}
+		bob.types("y")
+		ann.sees(`
+*** bob (10.0.0.1): reboot now
+ann@lb1> ha_`)
+		if bob.f.ended != api.Reboot {
+			t.Errorf("ended: %q", bob.f.ended)
+		}
+		ann.types(ctrlU, ctrlL, "show users | except Since", enter)
+		ann.sees(`
+ann@lb1> show users | except Since
+ann   admin  10.0.0.1  2026-11-21 12:00:00 (now)  0s    (this session)
+bob   admin  10.0.0.1  2026-11-21 12:00:00 (now)  0s
+ann@lb1> _`)
+		// History is the user's, in whichever session.
+		again := sit(t, newFake(), 100, 24, share("ann", "3"))
+		again.types(ctrlL, "\x1b[A")
+		again.sees(`ann@lb1> show users | except Since_`)
+		for _, s := range []*seat{ann, bob, again} {
+			s.types(ctrlU, ctrlD)
+			if err := s.ends(); err != nil {
+				t.Error(err)
+			}
+		}
+		if left := registry.Sessions(); len(left) > 0 {
+			t.Errorf("still there: %+v", left)
+		}
+	})
+}
+
+// TestTypedAhead: what is pasted runs line by line, and no page waits for it.
+func TestTypedAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := sit(t, f, 80, 10)
+		d.types("\x1b[200~configure\nset hostname lb2\nset a ?\tb\ncommit\nrun show services --json\nexit\n\x1b[201~")
+		if !strings.HasSuffix(d.vt.Screen(), "ann@lb1> _") {
+			t.Errorf("screen:\n%s", d.vt.Screen())
+		}
+		want := []string{"set role director", "set hostname lb1", "set services web listen 192.168.4.15:80", "set services web scheduler wrr", "set hostname lb2", "set a ? b"}
+		if diff := cmp.Diff(want, f.running); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestHelpIsTheGrammar: whatever `?` lists is accepted as the next word, and
+// every other word of the tables is not. All places that can be reached by
+// words of the tables are tried.
+func TestHelpIsTheGrammar(t *testing.T) {
+	places := 0
+	for _, configuring := range []bool{false, true} {
+		c := &conversation{Session: &Session{API: newFake(), Actor: api.Actor{Role: api.Admin}}}
+		if configuring {
+			c.candidate = &api.Candidate{ID: "1"}
+		}
+		every := wordsOf(c.table())
+		var visit func(line string, depth int)
+		visit = func(line string, depth int) {
+			places++
+			o, err := c.offers(t.Context(), line)
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			offered := map[string]bool{}
+			for _, k := range o.Known {
+				offered[k.Word] = true
+			}
+			_, complete := understood(c, line)
+			if complete != o.Enter && line != "" {
+				t.Errorf("%q: help says that it may end here: %v; it is so: %v", line, o.Enter, complete)
+			}
+			for _, w := range every {
+				accepted, _ := understood(c, line+w)
+				if len(o.Asked) == 0 && accepted != offered[w] && !abbreviates(w, offered) {
+					t.Errorf("%q then %q: accepted %v, offered %v", line, w, accepted, offered[w])
+				}
+				if offered[w] && !accepted {
+					t.Errorf("%q then %q is offered and not accepted", line, w)
+				}
+			}
+			if depth == 0 {
+				return
+			}
+			for w := range offered {
+				visit(line+w+" ", depth-1)
+			}
+			for _, a := range o.Asked {
+				if v := sample(a.Arg.Check); v != "" && !a.Arg.Repeated && !a.Arg.Verbatim {
+					visit(line+v+" ", depth-1)
+				}
+			}
+		}
+		visit("", 3)
+	}
+	if places < 250 {
+		t.Errorf("only %d places were visited", places)
+	}
+}
+
+// abbreviates reports whether a word is short for one that is offered.
+func abbreviates(word string, offered map[string]bool) bool {
+	for o := range offered {
+		if strings.HasPrefix(o, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// sample is a value that passes a check.
+func sample(check func(string) error) string {
+	for _, v := range []string{"web", "5", "10m", "10.0.0.1", "http://a/b"} {
+		if check == nil || check(v) == nil {
+			return v
+		}
+	}
+	return ""
+}
+
+// understood reports whether the words of a line fit so far, and whether the
+// line is complete.
+func understood(c *conversation, line string) (fits, complete bool) {
+	_, err := c.offers(context.Background(), strings.TrimSuffix(line, " ")+" ")
+	return err == nil, parses(c, line)
+}
+
+// TestAbbreviations: every prefix of a command that is unique among its
+// siblings means that command.
+func TestAbbreviations(t *testing.T) {
+	tried := 0
+	for _, table := range [][]*command{operationalTable(), configurationTable()} {
+		var visit func(path []string, list []*command)
+		visit = func(path []string, list []*command) {
+			for _, c := range list {
+				for n := 1; n <= len(c.Name); n++ {
+					prefix := c.Name[:n]
+					fits := 0
+					for _, other := range list {
+						if strings.HasPrefix(other.Name, prefix) {
+							fits++
+						}
+					}
+					if fits > 1 && prefix != c.Name {
+						continue
+					}
+					tried++
+					line := strings.Join(append(path[:len(path):len(path)], prefix), " ")
+					got := meant(table, line)
+					if want := strings.Join(append(path[:len(path):len(path)], c.Name), " "); got != want {
+						t.Errorf("%q means %q, want %q", line, got, want)
+					}
+				}
+				next := append(path[:len(path):len(path)], c.Name)
+				for _, a := range c.Args {
+					if !a.Optional {
+						next = append(next, sample(a.Check))
+					}
+				}
+				visit(next, c.Sub)
+			}
+		}
+		visit(nil, table)
+	}
+	if tried < 300 {
+		t.Errorf("only %d abbreviations were tried", tried)
+	}
+}
+
+// BenchmarkComplete completes among ten thousand real servers.
+func BenchmarkComplete(b *testing.B) {
+	f := newFake()
+	for i := range 10_000 {
+		f.manyNames = append(f.manyNames, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))
+	}
+	c := &conversation{Session: &Session{API: f, Actor: api.Actor{Role: api.Admin}}}
+	for b.Loop() {
+		if _, err := c.offers(b.Context(), "server 10.0.3"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
