@@ -82,7 +82,7 @@ type Options struct {
 	Supervisor Supervisor
 	Network    NetworkKernel
 	View       NetworkView
-	Shelf      Shelf                       // nil: revisions are kept as long as the machine runs
+	State      StateVolume                 // nil: revisions are kept as long as the machine runs
 	OpenTable  func() (TableKernel, error) // called when the role first wants a table
 	Responders Responders
 	// DHCP runs a client on a link until ctx ends.
@@ -100,7 +100,7 @@ type Options struct {
 // Run is the control plane: it returns when ctx ends, or, with the VIPs
 // withdrawn, when PID 1 asks for that.
 func Run(ctx context.Context, o Options) error {
-	p := assemble(o)
+	p := assemble(ctx, o)
 	return p.run(ctx, func(ctx context.Context, g *errgroup.Group) { serve(ctx, g, p.backend, o) })
 }
 
@@ -112,7 +112,7 @@ type plane struct {
 }
 
 // assemble wires a control plane.
-func assemble(o Options) *plane {
+func assemble(ctx context.Context, o Options) *plane {
 	running := running{dir: o.RunDir}
 	known, err := running.loadLeases()
 	if err != nil {
@@ -121,8 +121,9 @@ func assemble(o Options) *plane {
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
 	events := newEvents(time.Now, o.Log)
 	gate := &gate{}
-	if o.Shelf == nil {
-		o.Shelf = &volatileShelf{path: filepath.Join(o.RunDir, "revisions.json")}
+	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
+	if err != nil {
+		o.Log.Error("state volume", "error", err)
 	}
 	r := &reconciler{
 		network:    o.Network,
@@ -158,10 +159,10 @@ func assemble(o Options) *plane {
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
 		view:       o.View,
-		shelf:      o.Shelf,
+		shelf:      shelf,
 		gate:       gate,
 	}
-	board.update(func(s *api.Status) { s.Volatile = o.Shelf.Volume().Device == "" })
+	board.update(func(s *api.Status) { s.Volatile = !shelf.lasting() })
 	return p
 }
 
@@ -284,7 +285,7 @@ func (b *backend) record(o Options, steps ...Step) {
 // left to the reconciler, which tries again; the rest serves.
 func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
 	b.board.update(func(s *api.Status) { s.State = api.Applying })
-	kept := b.recall(ctx, o)
+	kept := b.recall(o)
 	began := time.Now()
 	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (plan, error) {
 		r := b.reconciler
@@ -312,7 +313,7 @@ type recollection struct {
 }
 
 // recall reads it. What cannot be read is as if it had never been.
-func (b *backend) recall(ctx context.Context, o Options) recollection {
+func (b *backend) recall(o Options) recollection {
 	var kept recollection
 	var err error
 	if kept.verbs, err = b.running.loadVerbs(); err != nil {
@@ -321,7 +322,7 @@ func (b *backend) recall(ctx context.Context, o Options) recollection {
 	if kept.pending, err = b.running.loadPending(); err != nil {
 		o.Log.Error("an unconfirmed commit stays until the next boot", "error", err)
 	}
-	if kept.saved, err = b.saved(ctx); err != nil {
+	if kept.saved, err = b.saved(); err != nil {
 		o.Log.Error("nobody knows what is saved", "error", err)
 	}
 	return kept

@@ -19,7 +19,7 @@ type backend struct {
 	logFiles   []string // oldest first
 
 	view       NetworkView
-	shelf      Shelf
+	shelf      *shelf
 	candidates candidates
 	index      serverIndex
 	gate       *gate

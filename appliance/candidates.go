@@ -148,13 +148,13 @@ func (b *backend) EditCandidate(ctx context.Context, id string, edit api.Edit) (
 	if err != nil {
 		return api.Candidate{}, err
 	}
-	if err := b.edit(ctx, e, edit); err != nil {
+	if err := b.edit(e, edit); err != nil {
 		return api.Candidate{}, wordRefusal(err)
 	}
 	return b.describe(e), nil
 }
 
-func (b *backend) edit(ctx context.Context, e *edited, edit api.Edit) error {
+func (b *backend) edit(e *edited, edit api.Edit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch edit.Kind {
@@ -178,7 +178,7 @@ func (b *backend) edit(ctx context.Context, e *edited, edit api.Edit) error {
 		e.doc, e.base, e.Base = base.Clone(), base, generation
 		return nil
 	case api.EditRollback:
-		other, err := b.rollback(ctx, edit.Words)
+		other, err := b.rollback(edit.Words)
 		if err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (b *backend) edit(ctx context.Context, e *edited, edit api.Edit) error {
 }
 
 // rollback is the revision that the only word says; 0 is the running one.
-func (b *backend) rollback(ctx context.Context, words []string) (*candidate.Document, error) {
+func (b *backend) rollback(words []string) (*candidate.Document, error) {
 	if len(words) != 1 {
 		return nil, &api.Error{Message: "rollback to what? The number of a revision, or 0 for the running configuration", Word: len(words)}
 	}
@@ -211,18 +211,18 @@ func (b *backend) rollback(ctx context.Context, words []string) (*candidate.Docu
 		doc, _, err := b.runningDocument()
 		return doc, err
 	}
-	return b.document(ctx, words[0])
+	return b.document(words[0])
 }
 
 // document is a configuration by its name: "running", "saved" or the number of
 // a revision.
-func (b *backend) document(ctx context.Context, which string) (*candidate.Document, error) {
+func (b *backend) document(which string) (*candidate.Document, error) {
 	switch which {
 	case "running":
 		doc, _, err := b.runningDocument()
 		return doc, err
 	case "saved":
-		yaml, err := b.saved(ctx)
+		yaml, err := b.saved()
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +235,7 @@ func (b *backend) document(ctx context.Context, which string) (*candidate.Docume
 	if err != nil {
 		return nil, &api.Error{Message: fmt.Sprintf("%q: expected running, saved or the number of a revision", which), Word: 1}
 	}
-	yaml, err := b.shelf.Read(ctx, number)
+	yaml, err := b.shelf.read(number)
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +281,7 @@ func (b *backend) ShowCandidate(ctx context.Context, id string, q api.ShowQuery)
 
 // ShowConfig renders the running, the saved or an earlier configuration.
 func (b *backend) ShowConfig(ctx context.Context, which string, q api.ShowQuery) (string, error) {
-	doc, err := b.document(ctx, which)
+	doc, err := b.document(which)
 	if err != nil {
 		return "", err
 	}
@@ -340,7 +340,7 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 	if err != nil {
 		return api.Comparison{}, err
 	}
-	other, err := b.document(ctx, cmp.Or(with, "running"))
+	other, err := b.document(cmp.Or(with, "running"))
 	if err != nil {
 		return api.Comparison{}, err
 	}
@@ -388,7 +388,7 @@ func (b *backend) Changes(ctx context.Context) (api.Comparison, error) {
 	if err != nil {
 		return api.Comparison{}, err
 	}
-	saved, err := b.document(ctx, "saved")
+	saved, err := b.document("saved")
 	if err != nil {
 		return api.Comparison{}, err
 	}

@@ -324,21 +324,17 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 // keep adds a revision. The very first one is what the machine booted with, so
 // that there is a way back to it.
 func (b *backend) keep(ctx context.Context, yaml []byte, comment, via string) (api.Revision, error) {
-	kept, err := b.shelf.Revisions(ctx)
-	if err != nil {
-		return api.Revision{}, err
-	}
-	if len(kept) == 0 {
+	if len(b.shelf.revisions()) == 0 {
 		source, boot, found, err := b.running.loadBoot()
 		if err == nil && found {
-			_, err = b.shelf.Add(ctx, boot, api.Revision{Time: b.events.now(), Via: "boot: " + source})
+			_, err = b.shelf.add(boot, api.Revision{Time: b.events.now(), Via: "boot: " + source})
 		}
 		if err != nil {
 			return api.Revision{}, err
 		}
 	}
 	actor := api.ActorOf(ctx)
-	revision, err := b.shelf.Add(ctx, yaml, api.Revision{
+	revision, err := b.shelf.add(yaml, api.Revision{
 		Time: b.events.now(), User: actor.User, Fingerprint: actor.Fingerprint, Comment: comment, Via: via,
 	})
 	if err == nil {
@@ -349,33 +345,33 @@ func (b *backend) keep(ctx context.Context, yaml []byte, comment, via string) (a
 
 // saved is what the machine boots with: the youngest revision, else what its
 // boot source gave; nil without either.
-func (b *backend) saved(ctx context.Context) ([]byte, error) {
-	kept, err := b.shelf.Revisions(ctx)
-	if err != nil {
-		return nil, err
+func (b *backend) saved() ([]byte, error) {
+	yaml, err := b.shelf.saved()
+	if yaml != nil || err != nil {
+		return yaml, err
 	}
-	if len(kept) > 0 {
-		return b.shelf.Read(ctx, kept[0].Number)
-	}
-	_, yaml, _, err := b.running.loadBoot()
+	_, yaml, _, err = b.running.loadBoot()
 	return yaml, err
 }
 
 // Revisions lists those that are kept, the youngest first.
-func (b *backend) Revisions(ctx context.Context) ([]api.Revision, error) {
-	return b.shelf.Revisions(ctx)
-}
+func (b *backend) Revisions(context.Context) ([]api.Revision, error) { return b.shelf.revisions(), nil }
 
 // FormatState makes the state volume on a disk.
 func (b *backend) FormatState(ctx context.Context, device string, overwrite bool) error {
 	if err := mayConfigure(ctx); err != nil {
 		return err
 	}
-	return b.shelf.Format(ctx, device, overwrite)
+	if err := b.shelf.format(ctx, device, overwrite); err != nil {
+		return err
+	}
+	b.board.update(func(s *api.Status) { s.Volatile = false })
+	b.events.add(ctx, eventCommit, "state volume made on %s by %s", device, who(ctx))
+	return nil
 }
 
 // stateVolume says where revisions are kept.
-func (b *backend) stateVolume() api.StateVolume { return b.shelf.Volume() }
+func (b *backend) stateVolume() api.StateVolume { return b.shelf.state() }
 
 // unsaved tells whether what is in force is not what the machine boots with.
 func (r *reconciler) unsaved() bool {

@@ -161,16 +161,16 @@ func listenOn(wanted []config.SSHListen, state network.State) []string {
 
 // HostKey answers the machine's SSH identity: the configured one, else the one
 // that is kept, else one that is made now, and kept if there is a volume.
-func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
+func (b *backend) HostKey(context.Context) (api.HostKey, error) {
 	if in, err := b.reconciler.configured(); err == nil {
 		if key := in.config.Management.SSH.HostKey; key != "" {
 			return b.shown(api.HostKey{PEM: []byte(key)})
 		}
 	}
-	lasting := b.shelf.Volume().Device != ""
+	lasting := b.shelf.lasting()
 	b.gate.mu.Lock()
 	defer b.gate.mu.Unlock()
-	kept, err := b.shelf.HostKey(ctx)
+	kept, err := b.shelf.hostKey()
 	if err != nil {
 		return api.HostKey{}, err
 	}
@@ -181,7 +181,7 @@ func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
 	if err != nil {
 		return api.HostKey{}, err
 	}
-	if err := b.shelf.KeepHostKey(ctx, made); err != nil {
+	if err := b.shelf.keepHostKey(made); err != nil {
 		return api.HostKey{}, err
 	}
 	return b.shown(api.HostKey{PEM: made, Ephemeral: !lasting})

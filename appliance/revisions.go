@@ -2,146 +2,199 @@ package appliance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"slices"
+	"path/filepath"
 	"sync"
+	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/store"
 )
 
-// revisionsKept is how many revisions are kept.
-const revisionsKept = 50
-
-// Shelf keeps revisions, and what else belongs to this machine alone.
-type Shelf interface {
-	// Revisions lists those that are kept, the youngest first.
-	Revisions(ctx context.Context) ([]api.Revision, error)
-	Read(ctx context.Context, number int) ([]byte, error)
-	// Add keeps a configuration as the youngest revision, and gives it its
-	// number. When it returns without an error, a power cut loses nothing.
-	Add(ctx context.Context, yaml []byte, about api.Revision) (api.Revision, error)
-	// HostKey answers the private key that is kept, nil if there is none.
-	HostKey(ctx context.Context) ([]byte, error)
-	KeepHostKey(ctx context.Context, pem []byte) error
-	// Volume says where all this is kept.
-	Volume() api.StateVolume
-	// Format makes the volume on a device and moves everything there.
-	Format(ctx context.Context, device string, overwrite bool) error
+// StateVolume is where a machine keeps what outlives its reboots.
+type StateVolume interface {
+	// Open mounts the state volume and answers its files and its device; files
+	// are nil when no disk is labelled as one.
+	Open(ctx context.Context) (files store.FileSystem, device string, err error)
+	// Format makes a disk the state volume and mounts it. A disk that holds
+	// anything is refused unless overwrite.
+	Format(ctx context.Context, device string, overwrite bool) (store.FileSystem, error)
+	// Space answers the volume's size and what of it is free, in bytes.
+	Space() (size, free uint64, err error)
 }
 
-// volatileShelf keeps revisions as long as the machine runs.
-type volatileShelf struct {
-	mu   sync.Mutex
-	path string // of a file in a directory that lives as long
+// shelf is where revisions and the host key are: on the state volume or,
+// without one, in a directory that lives as long as the machine runs.
+type shelf struct {
+	volume StateVolume // nil: this machine can have none
+	now    func() time.Time
+
+	mu     sync.Mutex
+	store  *store.Store
+	device string // "": in memory
+	broken error  // why the volume cannot be used
 }
 
-var _ Shelf = (*volatileShelf)(nil)
-
-// volatileContent is all that there is, as JSON.
-type volatileContent struct {
-	Revisions []volatileRevision `json:"revisions"` // the youngest first
-	HostKey   []byte             `json:"host-key,omitempty"`
-}
-
-type volatileRevision struct {
-	api.Revision
-	YAML []byte `json:"yaml"`
-}
-
-func (s *volatileShelf) load() (volatileContent, error) {
-	var c volatileContent
-	text, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
+// openShelf opens the state volume, if there is one that can be used.
+func openShelf(ctx context.Context, volume StateVolume, dir string, now func() time.Time) (*shelf, error) {
+	s := &shelf{volume: volume, now: now}
+	if volume != nil {
+		s.broken = s.mount(ctx)
 	}
+	if s.store != nil {
+		return s, nil
+	}
+	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		err = json.Unmarshal(text, &c)
+		s.store, err = openDirectory(dir, now())
 	}
 	if err != nil {
-		return c, fmt.Errorf("revisions: %w", err)
+		s.store = store.InMemory()
+		return s, fmt.Errorf("revisions end with this control plane: %w", err)
 	}
-	return c, nil
+	return s, nil
 }
 
-func (s *volatileShelf) edit(change func(*volatileContent)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.load()
-	if err != nil {
-		return err
-	}
-	change(&c)
-	text, err := json.Marshal(c)
-	if err == nil {
-		err = replace(s.path, text)
-	}
-	if err != nil {
-		return fmt.Errorf("revisions: %w", err)
-	}
-	return nil
-}
-
-// Revisions implements Shelf.
-func (s *volatileShelf) Revisions(context.Context) ([]api.Revision, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.load()
-	all := make([]api.Revision, 0, len(c.Revisions))
-	for _, r := range c.Revisions {
-		all = append(all, r.Revision)
-	}
-	return all, err
-}
-
-// Read implements Shelf.
-func (s *volatileShelf) Read(_ context.Context, number int) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.load()
+func openDirectory(dir string, now time.Time) (*store.Store, error) {
+	files, err := store.OpenDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(c.Revisions, func(r volatileRevision) bool { return r.Number == number })
-	if i < 0 {
-		return nil, &api.Error{Message: fmt.Sprintf("there is no revision %d", number)}
+	return store.Open(files, now)
+}
+
+func (s *shelf) mount(ctx context.Context) error {
+	files, device, err := s.volume.Open(ctx)
+	if err != nil || files == nil {
+		return err
 	}
-	return c.Revisions[i].YAML, nil
+	opened, err := store.Open(files, s.now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", device, err)
+	}
+	s.store, s.device = opened, device
+	return nil
 }
 
-// Add implements Shelf.
-func (s *volatileShelf) Add(_ context.Context, yaml []byte, about api.Revision) (api.Revision, error) {
-	err := s.edit(func(c *volatileContent) {
-		about.Number = 1
-		if len(c.Revisions) > 0 {
-			about.Number += c.Revisions[0].Number
-		}
-		c.Revisions = slices.Insert(c.Revisions, 0, volatileRevision{about, yaml})
-		c.Revisions = c.Revisions[:min(len(c.Revisions), revisionsKept)]
-	})
-	return about, err
-}
-
-// HostKey implements Shelf.
-func (s *volatileShelf) HostKey(context.Context) ([]byte, error) {
+// present is the store in use, and the device that it is on.
+func (s *shelf) present() (*store.Store, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.load()
-	return c.HostKey, err
+	return s.store, s.device
 }
 
-// KeepHostKey implements Shelf.
-func (s *volatileShelf) KeepHostKey(_ context.Context, pem []byte) error {
-	return s.edit(func(c *volatileContent) { c.HostKey = pem })
+// lasting tells whether what is kept outlives a reboot.
+func (s *shelf) lasting() bool {
+	_, device := s.present()
+	return device != ""
 }
 
-// Volume implements Shelf: there is none.
-func (s *volatileShelf) Volume() api.StateVolume { return api.StateVolume{} }
-
-// Format implements Shelf.
-func (s *volatileShelf) Format(context.Context, string, bool) error {
-	return &api.Error{Message: "this version makes no state volumes"}
+// revisions lists those that are kept, the youngest first.
+func (s *shelf) revisions() []api.Revision {
+	kept, _ := s.present()
+	all := []api.Revision{}
+	for _, r := range kept.Revisions() {
+		all = append(all, apiRevision(r))
+	}
+	return all
 }
+
+func apiRevision(r store.Revision) api.Revision {
+	return api.Revision{Number: r.Number, Time: r.Time, User: r.User, Fingerprint: r.Fingerprint, Comment: r.Comment, Via: r.Via}
+}
+
+// read answers a revision's configuration.
+func (s *shelf) read(number int) ([]byte, error) {
+	kept, _ := s.present()
+	_, yaml, err := kept.Read(number)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &api.Error{Message: fmt.Sprintf("there is no revision %d: show revisions lists them", number)}
+	}
+	return yaml, err
+}
+
+// saved answers what the machine boots with; nil: nothing that is kept here.
+func (s *shelf) saved() ([]byte, error) {
+	kept, _ := s.present()
+	_, yaml, err := kept.Saved()
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return yaml, err
+}
+
+// add keeps a configuration as the youngest revision.
+func (s *shelf) add(yaml []byte, about api.Revision) (api.Revision, error) {
+	kept, _ := s.present()
+	r, err := kept.Save(store.Revision{
+		Time: about.Time, User: about.User, Fingerprint: about.Fingerprint, Comment: about.Comment, Via: about.Via,
+	}, yaml)
+	return apiRevision(r), err
+}
+
+// hostKey answers the private key that is kept; nil: none.
+func (s *shelf) hostKey() ([]byte, error) {
+	kept, _ := s.present()
+	key, err := kept.HostKey()
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return key, err
+}
+
+func (s *shelf) keepHostKey(key []byte) error {
+	kept, _ := s.present()
+	return kept.SetHostKey(key)
+}
+
+// state says where all this is.
+func (s *shelf) state() api.StateVolume {
+	kept, device := s.present()
+	v := api.StateVolume{Device: device}
+	if device == "" {
+		if s.broken != nil {
+			v.Error = s.broken.Error()
+		}
+		return v
+	}
+	var err error
+	if v.Size, v.Free, err = s.volume.Space(); err != nil {
+		v.Error = err.Error()
+	}
+	for _, problem := range kept.Problems() {
+		v.Error = problem
+	}
+	return v
+}
+
+// format makes the state volume and moves there what was kept in memory.
+func (s *shelf) format(ctx context.Context, device string, overwrite bool) error {
+	if s.volume == nil {
+		return &api.Error{Message: "this machine makes no state volume"}
+	}
+	if s.lasting() {
+		_, device := s.present()
+		return &api.Error{Message: "there is a state volume already: " + device}
+	}
+	files, err := s.volume.Format(ctx, device, overwrite)
+	if err != nil {
+		return err
+	}
+	made, err := store.Open(files, s.now())
+	if err != nil {
+		return err
+	}
+	kept, _ := s.present()
+	if err := kept.MoveTo(made); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store, s.device, s.broken = made, device, nil
+	return nil
+}
+
+// volatileDir is where revisions are kept without a state volume.
+func volatileDir(runDir string) string { return filepath.Join(runDir, "state") }
