@@ -49,7 +49,7 @@ Commands, of which one stands first:
 
 SERVICE:
   -t --tcp-service     VIP:PORT                  -u --udp-service     VIP:PORT
-     --sctp-service    VIP:PORT                  -f --fwmark-service  MARK [-6 for IPv6]
+     --sctp-service    VIP:PORT                  -f --fwmark-service  MARK [-6 --ipv6]
 
 Options of a virtual service:
   -s --scheduler NAME  %s
