@@ -92,14 +92,6 @@ func (c *call) say(mood output.Mood, format string, args ...any) {
 	fmt.Fprintf(c.errOut, "%s\n", c.style.Paint(mood, fmt.Sprintf(format, args...)))
 }
 
-// candidateID is the candidate that is edited, or the running configuration.
-func (c *conversation) candidateID() string {
-	if c.candidate == nil {
-		return "running"
-	}
-	return c.candidate.ID
-}
-
 // edit makes an edit of the words after the verb, below the present level.
 func edit(kind api.EditKind) func(context.Context, *call) error {
 	return func(ctx context.Context, c *call) error {

@@ -192,7 +192,11 @@ func (c *conversation) report(line string, err error) int {
 		return int(status)
 	case errors.As(err, &mistake):
 		c.point(line, mistake)
-		c.complain(mistake.Error())
+		if errors.As(err, &no) {
+			c.complain(no.Message, no.Details...)
+		} else {
+			c.complain(mistake.Error())
+		}
 		return exitMistake
 	case errors.As(err, &no):
 		c.complain(no.Message, no.Details...)

@@ -394,7 +394,8 @@ func (f *fake) Names(_ context.Context, q api.NamesQuery) ([]api.Completion, err
 		"revision":  {{Word: "7", Help: "alice: new web server"}, {Word: "6", Help: "boot"}},
 		"program":   {{Word: "ps"}},
 	}[q.Kind]
-	for _, n := range f.manyNames {
+	first, _ := slices.BinarySearch(f.manyNames, q.Prefix)
+	for _, n := range f.manyNames[first:min(len(f.manyNames), first+q.Limit)] {
 		all = append(all, api.Completion{Word: n, State: "weight 1"})
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(c api.Completion) bool { return !strings.HasPrefix(c.Word, q.Prefix) })

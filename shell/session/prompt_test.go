@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -426,13 +427,36 @@ func TestAbbreviations(t *testing.T) {
 	}
 }
 
-// BenchmarkComplete completes among ten thousand real servers.
-func BenchmarkComplete(b *testing.B) {
+// crowded is a session on a director with so many real servers.
+func crowded(count int) *conversation {
 	f := newFake()
-	for i := range 10_000 {
+	for i := range count {
 		f.manyNames = append(f.manyNames, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))
 	}
-	c := &conversation{Session: &Session{API: f, Actor: api.Actor{Role: api.Admin}}}
+	slices.Sort(f.manyNames)
+	return &conversation{Session: &Session{API: f, Actor: api.Actor{Role: api.Admin}}}
+}
+
+// TestCompletionIsBounded: among ten thousand real servers it costs what it
+// costs among two hundred.
+func TestCompletionIsBounded(t *testing.T) {
+	cost := func(c *conversation) float64 {
+		return testing.AllocsPerRun(10, func() {
+			o, err := c.offers(t.Context(), "server 10.0.")
+			if err != nil || len(o.values) != maxOffered || !o.cut {
+				t.Fatalf("%d values, more: %v, %v", len(o.values), o.cut, err)
+			}
+		})
+	}
+	few, many := cost(crowded(200)), cost(crowded(10_000))
+	if many > few*1.1 {
+		t.Errorf("%v allocations among 10,000 real servers, %v among 200", many, few)
+	}
+}
+
+// BenchmarkComplete completes among ten thousand real servers.
+func BenchmarkComplete(b *testing.B) {
+	c := crowded(10_000)
 	for b.Loop() {
 		if _, err := c.offers(b.Context(), "server 10.0.3"); err != nil {
 			b.Fatal(err)

@@ -173,10 +173,14 @@ func (c *conversation) atPath(err error, words []grammar.Word, level int) error 
 		return err
 	}
 	i := no.Word - 1 - level
-	if i < 0 || i >= len(words) {
+	if i < 0 || len(words) == 0 {
 		return err
 	}
-	return &placed{Mistake: grammar.Mistake{Start: words[i].Start, End: words[i].End, Problem: no.Message}, no: no}
+	at := grammar.Mistake{Start: words[len(words)-1].End + 1, End: words[len(words)-1].End + 1, Problem: no.Message}
+	if i < len(words) { // otherwise a word is missing at the end
+		at.Start, at.End = words[i].Start, words[i].End
+	}
+	return &placed{Mistake: at, no: no}
 }
 
 // placed is a refusal of the control plane at a word of the line.

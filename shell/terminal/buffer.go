@@ -3,7 +3,6 @@ package terminal
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"dipper/shell/cells"
 )
@@ -146,9 +145,4 @@ func (b *buffer) edit(k key) bool {
 		return false
 	}
 	return true
-}
-
-// valid reports whether the cursor stands between two characters of UTF-8.
-func (b *buffer) valid() bool {
-	return b.at >= 0 && b.at <= len(b.text) && (b.at == len(b.text) || utf8.RuneStart(b.text[b.at]))
 }
