@@ -94,7 +94,10 @@ func (f *fakeNetwork) PhysicalLinks(context.Context) ([]string, error) { return 
 type fakeTable struct {
 	ipvs.Fake
 	*journal
+	foreign chan struct{}
 }
+
+func (f *fakeTable) Watch(context.Context) (<-chan struct{}, error) { return f.foreign, nil }
 
 func (f *fakeTable) Apply(ctx context.Context, ops []ipvs.Op) error {
 	for _, op := range ops {
@@ -152,7 +155,7 @@ func newMachine(t *testing.T) *machine {
 			foreign: make(chan struct{}),
 			now:     network.State{Links: []network.Link{{Name: "eth0", Kind: network.Physical}}},
 		},
-		table:      &fakeTable{journal: j},
+		table:      &fakeTable{journal: j, foreign: make(chan struct{})},
 		supervisor: newFakeSupervisor(),
 	}
 	m.options = Options{

@@ -54,6 +54,10 @@ type TableKernel interface {
 	Daemons(ctx context.Context) ([]ipvs.Daemon, error)
 	StartDaemon(ctx context.Context, d ipvs.Daemon) error
 	StopDaemon(ctx context.Context, state ipvs.DaemonState) error
+
+	// Watch tells of edits that others make; it closes the channel when it can
+	// do so no longer.
+	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
 // Responders is the built-in responder as the reconciler needs it.
@@ -101,8 +105,10 @@ type reconciler struct {
 	pending *unconfirmed    // nil: none
 	saved   []byte          // what the machine boots with; nil: nothing is known
 	foreign <-chan struct{} // the kernel's changes; nil: not told of
-	failing map[string]bool // what went wrong when the kernel was last reconciled
-	owed    map[string]bool // edits of the table that the kernel refused then
+	// foreignTable tells of edits of the IPVS table; nil: not told of.
+	foreignTable <-chan struct{}
+	failing      map[string]bool // what went wrong when the kernel was last reconciled
+	owed         map[string]bool // edits of the table that the kernel refused then
 	// reported are the foreign edits that were told of and left.
 	reported map[string]bool
 	alarm    *time.Timer // fires when a verb or an unconfirmed commit ends
@@ -134,6 +140,11 @@ func (r *reconciler) run(ctx context.Context) error {
 				r.foreign = nil
 			}
 			look.Reset(settle)
+		case _, told := <-r.foreignTable:
+			if !told {
+				r.foreignTable = nil
+			}
+			look.Reset(settle)
 		case <-look.C:
 			r.audit(ctx)
 		case <-r.alarm.C:
@@ -148,15 +159,19 @@ func (r *reconciler) run(ctx context.Context) error {
 
 // watch lets the kernel tell of its changes, if it does not do so already.
 func (r *reconciler) watch(ctx context.Context) {
-	if r.foreign != nil {
-		return
+	const late = "foreign changes are noticed only every "
+	var err error
+	if r.foreign == nil {
+		if r.foreign, err = r.network.Watch(ctx); err != nil {
+			r.log.Error(late+auditInterval.String(), "error", err)
+		}
 	}
-	foreign, err := r.network.Watch(ctx)
-	if err != nil {
-		r.log.Error("foreign changes are noticed only every "+auditInterval.String(), "error", err)
-		return
+	kernel := r.table.opened()
+	if r.foreignTable == nil && kernel != nil {
+		if r.foreignTable, err = kernel.Watch(ctx); err != nil {
+			r.log.Error(late+auditInterval.String(), "error", err)
+		}
 	}
-	r.foreign = foreign
 }
 
 // submit runs work in the reconciler's goroutine and waits for it.
@@ -318,7 +333,11 @@ func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 		r.report(want, err)
 		return plan{}, err
 	}
-	return p, r.carryOut(ctx, want, p)
+	err = r.carryOut(ctx, want, p)
+	if r.foreignTable == nil {
+		r.watch(ctx) // the table may just have been opened
+	}
+	return p, err
 }
 
 // carryOut applies a plan and tells the board.

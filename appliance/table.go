@@ -28,3 +28,10 @@ func (l *lazyTable) get() (TableKernel, error) {
 	l.held = table
 	return table, nil
 }
+
+// opened answers the table if it is open, nil if not.
+func (l *lazyTable) opened() TableKernel {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held
+}

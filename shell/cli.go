@@ -23,8 +23,13 @@ func (e ExitError) Error() string { return "exit status " + strconv.Itoa(int(e))
 // errUsage is what a command line that makes no sense gets.
 var errUsage = errors.New(`usage:
   dipper status | boot | services | config
-  dipper log [LINES]
+  dipper log [LINES] | events | revisions
   dipper plan FILE | apply FILE        (- is standard input)
+  dipper ipvsadm ...                   (ipvsadm's language, on the running configuration)
+  dipper server ADDRESS[:PORT] [of SERVICE] drain|disable|enable|weight N [for TIME]
+  dipper clear counters|connections [SERVICE] [ADDRESS[:PORT]]
+  dipper changes | save [COMMENT] | confirm | revert
+  dipper commit FILE [confirmed TIME] [comment TEXT]
   dipper debug PROGRAM [ARGUMENTS]
   dipper reboot | poweroff`)
 
@@ -37,6 +42,16 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 	switch {
 	case word == "debug" && len(rest) > 0:
 		return debug(ctx, c, rest, out, errOut)
+	case word == "ipvsadm":
+		return program(ctx, c, args, in, out, errOut)
+	case word == "server" && len(rest) > 1:
+		return setServer(ctx, c, rest, out)
+	case word == "clear" && len(rest) > 0:
+		return clearThings(ctx, c, rest, out)
+	case word == "save":
+		return save(ctx, c, strings.Join(rest, " "), out)
+	case word == "commit" && len(rest) > 0:
+		return commitFile(ctx, c, rest, in, out)
 	case (word == "plan" || word == "apply") && len(rest) == 1:
 		return configure(ctx, c, word, rest[0], in, out)
 	case word == "log" && len(rest) <= 1:
@@ -59,6 +74,20 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 		}
 		_, err = out.Write(yaml)
 		return err
+	case "changes":
+		return printChanges(ctx, c, out)
+	case "revisions":
+		return printRevisions(ctx, c, out)
+	case "events":
+		return printEvents(ctx, c, out)
+	case "confirm":
+		revision, err := c.Confirm(ctx)
+		if err == nil {
+			fmt.Fprintf(out, "revision %d\n", revision.Number)
+		}
+		return err
+	case "revert":
+		return c.Revert(ctx)
 	case "reboot", "poweroff":
 		return c.End(ctx, api.Power(word))
 	}
@@ -80,6 +109,15 @@ func debug(ctx context.Context, c *api.Client, argv []string, out, errOut io.Wri
 		return ExitError(res.Exit)
 	}
 	return nil
+}
+
+// program runs a program of the image, or the appliance's own ipvsadm.
+func program(ctx context.Context, c *api.Client, argv []string, in io.Reader, out, errOut io.Writer) error {
+	status, err := c.Program(ctx, argv, in, out, errOut)
+	if err == nil && status != 0 {
+		err = ExitError(status)
+	}
+	return err
 }
 
 // configure plans or applies a configuration file and prints the commands.
