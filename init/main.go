@@ -1,8 +1,8 @@
 // Command init is the one executable of the image. By the name it is called,
-// it is PID 1 (init), the control plane (appliance), the console (shell), the
-// administrator's command (dipper), what the kernel calls when a hypervisor or a
-// hot processor wants the machine off (poweroff, reboot), or the first call of one
-// of the commands in /bbin.
+// it is PID 1 (init), the control plane (appliance), SSH and the consoles
+// (shell), the administrator's command (dipper), what the kernel calls when a
+// hypervisor or a hot processor wants the machine off (poweroff, reboot), or
+// the first call of one of the commands in /bbin.
 package main
 
 import (
@@ -52,7 +52,7 @@ func run(name string, args []string) error {
 	case "appliance":
 		return runAppliance(withSignals())
 	case "shell":
-		return runConsole(withSignals())
+		return runShell(withSignals())
 	case "dipper":
 		return shell.CLI(withSignals(), api.NewClient(api.SocketPath), args, os.Stdin, os.Stdout, os.Stderr)
 	case "poweroff", "halt":
@@ -72,18 +72,4 @@ func run(name string, args []string) error {
 func withSignals() context.Context {
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	return ctx
-}
-
-// runConsole shows the machine's status on its console.
-func runConsole(ctx context.Context) error {
-	console, err := os.OpenFile("/dev/console", os.O_WRONLY|syscall.O_NOCTTY, 0)
-	if errors.Is(err, syscall.ENODEV) {
-		logger().Info("the kernel has no console: nothing to show the status on")
-		<-ctx.Done()
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
-	return errors.Join(shell.Console(ctx, console, api.NewClient(api.SocketPath)), console.Close())
 }

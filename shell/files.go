@@ -162,23 +162,23 @@ func (u *upload) Close() error {
 	if len(bytes.TrimSpace(u.text)) == 0 {
 		return u.view.fail(errors.New("load.yaml: empty: nothing was committed"))
 	}
-	if err := u.view.commit(string(u.text)); err != nil {
+	if err := commitText(u.view.ctx, u.view.files, string(u.text), "written to load.yaml"); err != nil {
 		return u.view.fail(err)
 	}
 	return nil
 }
 
-// commit makes a text the configuration, by a candidate of its own.
-func (v *fileView) commit(text string) (err error) {
-	c, err := v.files.OpenCandidate(v.ctx, false)
+// commitText makes a text the configuration, by a candidate of its own.
+func commitText(ctx context.Context, files Files, text, comment string) (err error) {
+	c, err := files.OpenCandidate(ctx, false)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.files.CloseCandidate(v.ctx, c.ID)) }()
-	if _, err := v.files.EditCandidate(v.ctx, c.ID, api.Edit{Kind: api.EditOverride, Text: text}); err != nil {
+	defer func() { err = errors.Join(err, files.CloseCandidate(ctx, c.ID)) }()
+	if _, err := files.EditCandidate(ctx, c.ID, api.Edit{Kind: api.EditOverride, Text: text}); err != nil {
 		return err
 	}
-	_, err = v.files.Commit(v.ctx, c.ID, api.CommitOptions{Comment: "written to load.yaml"})
+	_, err = files.Commit(ctx, c.ID, api.CommitOptions{Comment: comment})
 	return err
 }
 

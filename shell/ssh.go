@@ -286,12 +286,6 @@ func closeQuietly(c net.Conn) {
 	_ = c.Close()
 }
 
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	// It fails when ctx ends, which the caller sees for himself.
-	_ = wait(ctx, d)
-}
-
 // listeners are the sockets of a server.
 type listeners struct {
 	ctx     context.Context

@@ -214,3 +214,7 @@ func (r *Rules) same(u *user) *user {
 	}
 	return nil
 }
+
+// Proven reports whether a Grant was given for a key or a password, and not
+// for being at the machine.
+func (g Grant) Proven() bool { return g.still != nil }
