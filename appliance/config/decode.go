@@ -9,7 +9,7 @@ import (
 
 // place is where a value stands in the file, and its path.
 type place struct {
-	line, column int
+	line, column int32
 	path         string
 }
 
@@ -18,9 +18,8 @@ type place struct {
 type field[T any] struct {
 	value T
 	at    place
-	given bool     // the key is there
-	valid bool     // and value holds what it says
-	meant []string // keys of a section that are there misspelled
+	given bool // the key is there
+	valid bool // and value holds what it says
 }
 
 // named is an entry of a mapping whose keys the user chooses.
@@ -113,11 +112,21 @@ func (r reader) with(change func(*Schema)) reader {
 type decoder struct {
 	file   string
 	errors Errors
+	// misspelled are the keys that were meant by unknown ones, by the path of
+	// their section.
+	misspelled map[string][]string
 }
+
+// enoughErrors is how many faults are collected before reading stops: more
+// than are reported, and few enough that a file of nothing else takes no time.
+const enoughErrors = 20 * maxErrors
+
+// full says that no more need be read.
+func (d *decoder) full() bool { return len(d.errors) >= enoughErrors }
 
 func (d *decoder) report(at place, f fault) {
 	d.errors = append(d.errors, Error{
-		File: d.file, Line: at.line, Column: at.column, Path: at.path,
+		File: d.file, Line: int(at.line), Column: int(at.column), Path: at.path,
 		Problem: f.problem, Expected: f.expected, Hint: f.hint,
 	})
 }
@@ -148,7 +157,7 @@ func parseScalar[T any](n *node, parse scalarParser[T]) (T, *fault) {
 	switch {
 	case n.kind != scalarNode:
 		_, bad := parse(&node{kind: scalarNode, class: nullScalar})
-		return none, &fault{problem: "is a " + string(n.kind), expected: expectedOf(bad)}
+		return none, &fault{problem: "is a " + n.kind.String(), expected: expectedOf(bad)}
 	case n.multiline:
 		_, bad := parse(&node{kind: scalarNode, class: nullScalar})
 		return none, &fault{problem: fmt.Sprintf("the value %q goes on over several lines", clip(n.text)),
@@ -218,7 +227,11 @@ func readList[T any](d *decoder, at place, n *node, item func(place, *node) fiel
 		return read
 	}
 	read.valid = true
+	read.value = make([]field[T], 0, min(len(n.items), 1<<16))
 	for i, child := range n.items {
+		if d.full() {
+			break
+		}
 		path := at.path + "[" + strconv.Itoa(i) + "]"
 		read.value = append(read.value, item(place{child.line, child.column, path}, child))
 	}
@@ -243,7 +256,7 @@ func (t *table[T]) read(d *decoder, at place, n *node) field[T] {
 	read.valid = true
 	var none T
 	t.current = none
-	read.meant = d.mapping(at.path, n, t.keys)
+	d.mapping(at.path, n, t.keys)
 	read.value = t.current
 	return read
 }
@@ -273,9 +286,9 @@ func entries[T any](into *field[[]named[T]], what string, name func(string) *fau
 	}
 }
 
-// mapping reads a mapping whose keys are known, and gives those that were
+// mapping reads a mapping whose keys are known, and keeps those that were
 // meant by unknown ones.
-func (d *decoder) mapping(path string, n *node, keys []key) (meant []string) {
+func (d *decoder) mapping(path string, n *node, keys []key) {
 	d.eachKey(path, n, func(name, value *node) {
 		at := place{name.line, name.column, join(path, name.text)}
 		for _, known := range keys {
@@ -284,30 +297,68 @@ func (d *decoder) mapping(path string, n *node, keys []key) (meant []string) {
 				return
 			}
 		}
-		meant = append(meant, meantKey(name.text, keys))
+		if d.misspelled == nil {
+			d.misspelled = make(map[string][]string)
+		}
+		d.misspelled[path] = append(d.misspelled[path], meantKey(name.text, keys))
 		d.report(place{name.line, name.column, path}, unknownKey(name.text, keys))
 	})
-	return meant
+}
+
+// meant says that a key of a section is there misspelled.
+func (d *decoder) meant(section place, name string) bool {
+	return slices.Contains(d.misspelled[section.path], name)
 }
 
 // eachKey calls visit for every key of a mapping, and reports keys that are
 // there twice or are no words.
 func (d *decoder) eachKey(path string, n *node, visit func(key, value *node)) {
-	first := make(map[string]*node, len(n.entries))
+	first := firstKeys{}
 	for _, e := range n.entries {
+		if d.full() {
+			return
+		}
 		at := place{e.key.line, e.key.column, path}
 		if e.key.kind != scalarNode || e.key.class == nullScalar || e.key.multiline {
 			d.report(at, fault{problem: "a key that is no word", expected: "key: value", hint: "look at the indentation"})
 			continue
 		}
-		if earlier := first[e.key.text]; earlier != nil {
+		if earlier := first.add(e.key); earlier != nil {
 			d.report(at, fault{problem: fmt.Sprintf("%q is given twice, first on line %d", clip(e.key.text), earlier.line),
 				hint: "remove one of the two"})
 			continue
 		}
-		first[e.key.text] = e.key
 		visit(e.key, e.value)
 	}
+}
+
+// firstKeys finds keys that are there twice. Most mappings have a handful.
+type firstKeys struct {
+	few  [16]*node
+	used int
+	many map[string]*node
+}
+
+// add gives the earlier key of the same text, if there is one.
+func (f *firstKeys) add(key *node) (earlier *node) {
+	for _, k := range f.few[:f.used] {
+		if k.text == key.text {
+			return k
+		}
+	}
+	if f.used < len(f.few) {
+		f.few[f.used] = key
+		f.used++
+		return nil
+	}
+	if earlier = f.many[key.text]; earlier != nil {
+		return earlier
+	}
+	if f.many == nil {
+		f.many = make(map[string]*node)
+	}
+	f.many[key.text] = key
+	return nil
 }
 
 func unknownKey(name string, keys []key) fault {
@@ -368,7 +419,7 @@ func keyNames(keys []key) string {
 func wrongKind(n *node, expected, hint string) fault {
 	switch {
 	case n.kind != scalarNode:
-		return fault{problem: "is a " + string(n.kind), expected: expected, hint: hint}
+		return fault{problem: "is a " + n.kind.String(), expected: expected, hint: hint}
 	case n.class == nullScalar:
 		return fault{problem: "is empty", expected: expected, hint: "remove the key, or look at the indentation of what follows"}
 	}

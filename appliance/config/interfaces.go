@@ -29,8 +29,8 @@ func (r *resolver) resolveInterface(raw named[fileInterface]) Interface {
 		AcceptRA:  i.acceptRA.value,
 		MTU:       i.mtu.value,
 	}
-	r.net.unknown4 = r.net.unknown4 || unsure(raw) || i.dhcp.value || i.dhcp.given && !i.dhcp.valid
-	r.net.unknown6 = r.net.unknown6 || unsure(raw) || i.acceptRA.value || i.acceptRA.given && !i.acceptRA.valid
+	r.net.unknown4 = r.net.unknown4 || r.unsure(raw) || i.dhcp.value || i.dhcp.given && !i.dhcp.valid
+	r.net.unknown6 = r.net.unknown6 || r.unsure(raw) || i.acceptRA.value || i.acceptRA.given && !i.acceptRA.valid
 	if i.mtu.valid {
 		r.net.mtu[raw.name] = i.mtu.value
 		r.checkIPv6MTU(i)
@@ -49,8 +49,8 @@ func (r *resolver) resolveInterface(raw named[fileInterface]) Interface {
 }
 
 // unsure says that an interface may have addresses that could not be read.
-func unsure(raw named[fileInterface]) bool {
-	if !raw.valid || slices.ContainsFunc(raw.meant, addressing) || raw.value.addresses.given && !raw.value.addresses.valid {
+func (r *resolver) unsure(raw named[fileInterface]) bool {
+	if !raw.valid || slices.ContainsFunc(r.misspelled[raw.at.path], addressing) || raw.value.addresses.given && !raw.value.addresses.valid {
 		return true
 	}
 	return slices.ContainsFunc(raw.value.addresses.value, func(a field[netip.Prefix]) bool { return !a.valid })

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 )
 
 // maxNameServers is how many name servers a resolver asks (resolv.conf(5), MAXNS).
@@ -13,7 +12,7 @@ const maxNameServers = 3
 // r.net what later checks need.
 func (r *resolver) resolveNetwork(raw field[fileNetwork]) Network {
 	r.net.mtu = make(map[string]int)
-	r.net.uncertain = r.net.uncertain || slices.Contains(raw.meant, "interfaces") || raw.given && !raw.valid
+	r.net.uncertain = r.net.uncertain || r.meant(raw.at, "interfaces") || raw.given && !raw.valid
 	network := Network{
 		Interfaces:  r.resolveInterfaces(raw.value.interfaces),
 		Routes:      r.resolveRoutes(raw.value.routes, raw.value.interfaces),

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Parse reads a configuration. The name stands for the file in errors. A file
@@ -50,11 +49,11 @@ func (d *decoder) root(n *node) field[fileConfig] {
 func (d *decoder) resolve(root field[fileConfig]) *Config {
 	raw := root.value
 	r := &resolver{decoder: d, role: raw.role.value}
-	if root.valid && !raw.role.given && !slices.Contains(root.meant, "role") {
+	if root.valid && !raw.role.given && !d.meant(root.at, "role") {
 		d.report(place{1, 1, ""}, fault{problem: "the role is missing", expected: "role: director or role: real-server"})
 	}
 	config := &Config{Role: raw.role.value, Hostname: raw.hostname.value}
-	r.net.uncertain = slices.Contains(root.meant, "network")
+	r.net.uncertain = d.meant(root.at, "network")
 	config.Network = r.resolveNetwork(raw.network)
 	config.Services = r.resolveServices(raw.services)
 	config.IPVS = r.resolveIPVS(raw.ipvs, config.Services, raw.network.value.interfaces)
@@ -75,7 +74,7 @@ type resolver struct {
 // demand reports a section's missing key, unless it is there misspelled, and
 // says whether the value can be used.
 func demand[S, T any](d *decoder, section field[S], name string, f field[T], expected string) bool {
-	if !f.given && !slices.Contains(section.meant, name) {
+	if !f.given && !d.meant(section.at, name) {
 		d.report(section.at, fault{problem: fmt.Sprintf("%s is missing", name), expected: expected})
 	}
 	return f.valid

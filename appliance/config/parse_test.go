@@ -79,17 +79,21 @@ func TestLarge(t *testing.T) {
 // TestBounds shows that files that would take the parser's time or memory are
 // refused for it, and quickly: without the bounds most of these take minutes.
 func TestBounds(t *testing.T) {
-	const n = MaxSize - 100
+	const n = maxOdd - 100
 	for _, tt := range []struct{ name, src, want string }{
-		{"size", strings.Repeat("#", MaxSize+1), "at most 1048576"},
+		{"size", strings.Repeat("#", MaxSize+1), "at most 16777216"},
 		{"flow lists", "a: " + strings.Repeat("[", n), "words and signs"},
 		{"fewer flow lists", "a: " + strings.Repeat("[", 1000), "inside each other"},
 		{"flow mappings", "a: " + strings.Repeat("{a: ", 1000), "inside each other"},
 		{"dashes", strings.Repeat("- ", 1000), "inside each other"},
 		{"block mappings", deepBlocks(100), "inside each other"},
 		{"questions", strings.Repeat("? ", 1000), "complex keys"},
-		{"keys", strings.Repeat("a:\n", n/3), "words and signs"},
-		{"fewer keys", strings.Repeat("a:\n", 10000), "keys in one mapping"},
+		{"keys", strings.Repeat("a:\n", MaxSize/3), "more than 2500000 keys and values"},
+		{"fewer keys", strings.Repeat("a:\n", n/3), "unknown key"},
+		{"other keys", strings.Repeat("'a':\n", 10000), "keys in one mapping"},
+		{"names", "services:\n" + strings.Repeat("  a:\n", MaxSize/16), "given twice"},
+		{"list of lists", "serve: " + strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "inside each other"},
+		{"large and odd", "a: " + strings.Repeat("[", MaxSize-3), "not plain"},
 		{"flow keys", "a: {" + strings.Repeat("a,", 10000) + "}", "keys in one mapping"},
 		{"tags", strings.Repeat("!a ", 1000), "tags"},
 		{"anchors", strings.Repeat("&a ", 1000), "anchors"},
@@ -103,7 +107,7 @@ func TestBounds(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %.200v, want %q", err, tt.want)
 			}
-			if err != nil && len(err.Error()) > 1000 {
+			if err != nil && len(err.Error()) > 20000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 		})

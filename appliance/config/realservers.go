@@ -8,6 +8,9 @@ import (
 func (r *resolver) resolveRealServers(s fileService, service Service) []RealServer {
 	first := make(map[netip.AddrPort]place, len(s.realServers.value))
 	var servers []RealServer
+	if n := len(s.realServers.value); n > 0 {
+		servers = make([]RealServer, 0, n)
+	}
 	for _, item := range s.realServers.value {
 		server, ok := r.resolveRealServer(item, s, service)
 		if !ok {

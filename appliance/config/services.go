@@ -17,9 +17,13 @@ func (r *resolver) resolveServices(raw field[[]named[fileService]]) []Service {
 		return nil
 	}
 	r.vips = vipsOf(raw.value)
-	var services []Service
-	for _, s := range raw.value {
+	services := make([]Service, 0, len(raw.value))
+	for i, s := range raw.value {
 		services = append(services, r.resolveService(s))
+		raw.value[i].value.realServers = field[[]field[fileRealServer]]{} // not needed again: the larger part of all memory
+	}
+	if len(services) == 0 {
+		return nil
 	}
 	slices.SortFunc(services, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
 	assignMarks(services)

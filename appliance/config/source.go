@@ -53,10 +53,10 @@ func ReadSource(name string, src []byte) (*Source, error) {
 }
 
 func (n *node) source() *Source {
-	source := &Source{Line: n.line, Text: n.text}
+	source := &Source{Line: int(n.line), Text: n.text}
 	for _, e := range n.entries {
 		value := e.value.source()
-		value.Line = e.key.line
+		value.Line = int(e.key.line)
 		source.Members = append(source.Members, SourceMember{e.key.text, value})
 	}
 	for _, item := range n.items {

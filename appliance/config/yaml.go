@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,11 +12,14 @@ import (
 )
 
 // The bounds of a configuration file. They keep a hostile or mistaken file
-// from taking the machine's memory or time: the YAML parser recurses per level
-// and per key of a block mapping, and takes time quadratic in the latter.
+// from taking the machine's memory or time. Those of the library are narrower:
+// it recurses per level and per key of a block mapping, and takes time
+// quadratic in the latter.
 const (
-	// MaxSize is the largest configuration in bytes: room for 10,000 real servers.
-	MaxSize     = 1 << 20
+	// MaxSize is the largest configuration in bytes: room for 100,000 real
+	// servers and more.
+	MaxSize     = 16 << 20
+	maxOdd      = 1 << 20 // of a file that is not plain
 	maxTokens   = 1 << 18
 	maxDepth    = 24   // the configuration itself needs 7
 	maxSiblings = 8192 // keys of one mapping
@@ -23,34 +27,40 @@ const (
 )
 
 // nodeKind is the shape of a node.
-type nodeKind string
+type nodeKind uint8
 
 const (
-	scalarNode   nodeKind = "scalar"
-	mappingNode  nodeKind = "mapping"
-	sequenceNode nodeKind = "list"
+	scalarNode nodeKind = iota
+	mappingNode
+	sequenceNode
 )
+
+func (k nodeKind) String() string { return [...]string{"scalar", "mapping", "list"}[k] }
 
 // scalarClass is what YAML takes a scalar for.
-type scalarClass string
+type scalarClass uint8
 
 const (
-	textScalar    scalarClass = "text"
-	quotedScalar  scalarClass = "quoted text"
-	integerScalar scalarClass = "a number"
-	numberScalar  scalarClass = "a number with a fraction or in another notation"
-	booleanScalar scalarClass = "true or false"
-	nullScalar    scalarClass = "nothing"
+	textScalar scalarClass = iota
+	quotedScalar
+	integerScalar
+	numberScalar
+	booleanScalar
+	nullScalar
 )
 
+func (c scalarClass) String() string {
+	return [...]string{"text", "quoted text", "a number", "a number with a fraction or in another notation", "true or false", "nothing"}[c]
+}
+
 // node is one value of the file: the part of YAML that configurations use,
-// without what the parser library adds to it.
+// without what the parser library adds to it. There may be a million of them.
 type node struct {
+	line, column int32
 	kind         nodeKind
-	line, column int
 	class        scalarClass // scalar
-	text         string      // scalar
 	multiline    bool        // scalar: unquoted over several lines
+	text         string      // scalar
 	entries      []entry     // mapping, in the file's order, repetitions included
 	items        []*node     // list
 }
@@ -66,6 +76,22 @@ func readYAML(src []byte) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	root, where, err := readPlain(text)
+	switch {
+	case err == nil:
+		return root, nil
+	case errors.Is(err, errTooMany):
+		return nil, Error{Line: where, Column: 1, Problem: fmt.Sprintf("more than %d keys and values up to here", maxNodes)}
+	case len(text) > maxOdd:
+		return nil, Error{Line: max(where, 1), Column: 1,
+			Problem:  fmt.Sprintf("a file of more than %d MiB is read in the plain way only, and this line or the one above is not plain", maxOdd>>20),
+			Expected: "key: value, - item, and lists and mappings in [ ] and { } on one line"}
+	}
+	return readOdd(text)
+}
+
+// readOdd reads a file by the library.
+func readOdd(text string) (*node, error) {
 	file, err := parseBounded(text)
 	if err != nil {
 		return nil, err
@@ -163,12 +189,12 @@ func convertNode(n ast.Node) (*node, error) {
 		return convertScalar(n)
 	}
 	where := at(n.GetToken())
-	return nil, Error{Line: where.line, Column: where.column,
+	return nil, Error{Line: int(where.line), Column: int(where.column),
 		Problem: fmt.Sprintf("YAML's %s is not supported here", strings.ToLower(n.Type().String()))}
 }
 
 func at(t *token.Token) *node {
-	return &node{kind: scalarNode, line: t.Position.Line, column: t.Position.Column}
+	return &node{kind: scalarNode, line: int32(t.Position.Line), column: int32(t.Position.Column)}
 }
 
 func convertMapping(n *ast.MappingNode) (*node, error) {
