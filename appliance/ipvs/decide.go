@@ -10,6 +10,9 @@ type Observer interface {
 	Observe(ctx context.Context) (Table, error)
 }
 
+// forgetful is an observer that may remember, and can be told to look.
+type forgetful interface{ Forget() }
+
 // Decide observes the table and plans the way to the desired one. It returns
 // both.
 //
@@ -26,6 +29,9 @@ func Decide(ctx context.Context, table Observer, desired Table) (observed Table,
 	ops = Plan(observed, desired)
 	if !slices.ContainsFunc(ops, needsSecondLook) {
 		return observed, ops, nil
+	}
+	if remembers, ok := table.(forgetful); ok {
+		remembers.Forget()
 	}
 	if observed, err = table.Observe(ctx); err != nil {
 		return Table{}, nil, err

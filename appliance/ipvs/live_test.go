@@ -494,11 +494,17 @@ func TestKernelWatch(t *testing.T) {
 	k, space := live(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	changed, err := k.Watch(ctx)
+	m := NewMirror(k)
+	changed, err := m.Watch(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, k, tableOf(web("rr")))
+	if err := m.Apply(ctx, Plan(Table{}, tableOf(web("rr")))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Observe(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, edit := range []string{
 		"-a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1",
 		"-e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 2",
@@ -510,6 +516,13 @@ func TestKernelWatch(t *testing.T) {
 		ipvsadm(t, space, strings.Fields(edit)...)
 		<-changed
 		t.Logf("%-55s told after %v", edit, time.Since(start))
+		remembered, err := m.Observe(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read, err := k.Observe(ctx); err != nil || read.String() != remembered.String() {
+			t.Errorf("the mirror shows\n%sthe kernel has\n%s%v", remembered, read, err)
+		}
 	}
 	t.Logf("by nlmon: %t", strings.Contains(command(t, space, "ip", "link"), tapLink))
 	stop()

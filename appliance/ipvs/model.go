@@ -158,6 +158,15 @@ func (t Table) sort() {
 	slices.SortFunc(t.Services, compareServices)
 }
 
+// entries counts virtual services and real servers.
+func (t Table) entries() int {
+	n := len(t.Services)
+	for i := range t.Services {
+		n += len(t.Services[i].RealServers)
+	}
+	return n
+}
+
 func (t Table) isCanonical() bool {
 	for i := range t.Services {
 		if !slices.IsSortedFunc(t.Services[i].RealServers, compareRealServers) {

@@ -48,6 +48,9 @@ func (o Op) Disruptive() string {
 func Plan(observed, desired Table) []Op {
 	have, want := observed.canonical().Services, desired.canonical().Services
 	var ops, remove []Op
+	if more := desired.entries() - observed.entries(); more > 0 {
+		ops = make([]Op, 0, more) // of a first load, all of them
+	}
 	for len(have) > 0 || len(want) > 0 {
 		switch order := compareFirst(have, want, compareServices); {
 		case order < 0:

@@ -1,6 +1,9 @@
 package ipvs
 
 import (
+	"runtime"
+	"net"
+	"golang.org/x/sys/unix"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -101,6 +104,99 @@ func TestMeasureTable(t *testing.T) {
 			_ = k.converse(t.Context(), func(c *conversation) error {
 				c.in = c.in[:8192]
 				defer func() { c.in = c.in[:32768] }()
+				for i := range want.Services {
+					if err := c.ask(t.Context(), cmdGetDest, 0x300, want.Services[i].Key.append(nil), func([]byte) error { return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestMeasureConnections(t *testing.T) {
+	if os.Getenv("IN_GUEST") == "" {
+		t.Skip()
+	}
+	k, space := live(t)
+	vip := netip.MustParseAddrPort("127.0.0.1:53")
+	s := Service{Key: Key{Protocol: UDP, Address: vip.Addr(), Port: vip.Port()}, Scheduler: "rr", RealServers: []RealServer{{Address: netip.MustParseAddr("127.1.0.1"), Port: 53, Forward: NAT, Weight: 1}}}
+	load(t, k, tableOf(s))
+	have := 0
+	for _, n := range []int{10000, 20000, 40000, 80000} {
+		within(space, func() error {
+			var fd int
+			for ; have < n; have++ {
+				if have%50000 == 0 {
+					fd, _ = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+				}
+				_ = fd
+				c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 2, byte(have>>8), byte(have)), Port: 1024 + have>>16}, net.UDPAddrFromAddrPort(vip))
+				if err != nil {
+					return err
+				}
+				c.Write([]byte{0})
+				c.Close()
+			}
+			return nil
+		})
+		found := 0
+		count(t, fmt.Sprintf("%d connections, one client", n), func() {
+			for _, err := range k.Connections(t.Context(), ConnectionFilter{Client: netip.MustParsePrefix("127.2.1.7/32")}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				found++
+			}
+		})
+		fmt.Println("found", found)
+		count(t, "ipvsadm -Lcn | grep", func() { fmt.Print(command(t, space, "sh", "-c", "ipvsadm -Lcn | grep ' 127.2.1.7:'")) })
+		count(t, "cat", func() {
+			within(space, func() error {
+				f, _ := os.Open(fmt.Sprintf("/proc/self/task/%d/net/ip_vs_conn", unix.Gettid()))
+				b := make([]byte, 65536)
+				for {
+					n, err := f.Read(b)
+					if n == 0 || err != nil {
+						break
+					}
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestMeasureBounds(t *testing.T) {
+	if os.Getenv("IN_GUEST") == "" {
+		t.Skip()
+	}
+	for _, size := range []int{1000, 10000} {
+		k, _ := live(t)
+		want := scratchTable(size, 10)
+		var ops []Op
+		count(t, fmt.Sprintf("plan %d", size), func() { ops = Plan(Table{}, want) })
+		count(t, "apply", func() {
+			if err := k.Apply(t.Context(), ops); err != nil {
+				t.Fatal(err)
+			}
+		})
+		ops = nil
+		runtime.GC()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var got Table
+		count(t, "observe", func() { got, _ = k.Observe(t.Context()) })
+		runtime.ReadMemStats(&after)
+		fmt.Println("allocated MB", (after.TotalAlloc-before.TotalAlloc)>>20, "mallocs", after.Mallocs-before.Mallocs)
+		count(t, "observe", func() { got, _ = k.Observe(t.Context()) })
+		count(t, "plan nothing", func() { ops = Plan(got, want) })
+		count(t, "services", func() {
+			k.converse(t.Context(), func(c *conversation) error { _, err := c.services(t.Context()); return err })
+		})
+		count(t, "dests undecoded", func() {
+			_ = k.converse(t.Context(), func(c *conversation) error {
 				for i := range want.Services {
 					if err := c.ask(t.Context(), cmdGetDest, 0x300, want.Services[i].Key.append(nil), func([]byte) error { return nil }); err != nil {
 						t.Fatal(err)
