@@ -90,6 +90,9 @@ type Options struct {
 	// Acquire finds the boot config. It answers an error that is ErrNoConfig
 	// or ErrMaintenance when there is none.
 	Acquire func(ctx context.Context, connect Connect) (BootConfig, error)
+	// Up is called when the machine serves for the first time, or is in maintenance,
+	// and then may be again. nil: nobody wants to know.
+	Up func()
 	// Hostname sets the machine's name.
 	Hostname func(string) error
 	// Uptime is the time since the kernel's start, suspended time included.
@@ -303,6 +306,7 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 	b.record(o, step)
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
 		cfg.Role, b.board.await(ctx, -1).State, o.Uptime().Round(time.Millisecond), boot.Source))
+	o.up()
 }
 
 // recollection is what a restarted control plane knows from before.
@@ -328,6 +332,13 @@ func (b *backend) recall(o Options) recollection {
 	return kept
 }
 
+// up tells whoever wants to know that the boot is over.
+func (o Options) up() {
+	if o.Up != nil {
+		o.Up()
+	}
+}
+
 // maintain tells what is wrong and how to go on, and makes the machine
 // reachable: an address on every link that has a DHCP server.
 func (b *backend) maintain(ctx context.Context, o Options, why error) {
@@ -337,6 +348,7 @@ func (b *backend) maintain(ctx context.Context, o Options, why error) {
 		s.Problems = maintenanceProblems(why)
 		s.Advice = maintenanceAdvice(why)
 	})
+	o.up() // the console has something to show, and to find an address takes time
 	if err := b.reconciler.seek(ctx); err != nil && ctx.Err() == nil {
 		o.Log.Error("maintenance: no network", "error", err)
 	}

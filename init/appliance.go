@@ -44,6 +44,7 @@ func runAppliance(ctx context.Context) error {
 		Version:    version,
 		RunDir:     runDir,
 		Supervisor: supervisor{line},
+		Up:         line.Up,
 		Network:    net,
 		View:       net,
 		OpenTable:  openTable,

@@ -48,6 +48,9 @@ func fail(err error) {
 	os.Exit(1)
 }
 
+// headStart is the environment variable for a machine with another HeadStart.
+const headStart = "DIPPER_TEST_HEADSTART"
+
 // testMachine is a machine that stays within its namespaces: no settings of
 // the kernel, no watchdog, no power button, and quick.
 func testMachine() Options {
@@ -59,6 +62,10 @@ func testMachine() Options {
 	o.Hostname = "test"
 	o.OpenFiles = 4321
 	o.Heartbeat = Heartbeat{Tick: 100 * time.Millisecond, Freeze: 20, Kill: 25, Patience: 1000}
+	o.HeadStart = 100 * time.Millisecond
+	if long, err := time.ParseDuration(os.Getenv(headStart)); err == nil {
+		o.HeadStart = long
+	}
 	o.Deadlines.Withdraw, o.Deadlines.Terminate = 3*time.Second, 2*time.Second
 	return o
 }
@@ -191,6 +198,8 @@ func fakeAppliance() error {
 			close(silent)
 		case "stubborn":
 			close(stubborn)
+		case "up":
+			line.Up()
 		case "end":
 			if err := line.End(order[1]); err != nil {
 				return err.Error()
@@ -316,6 +325,25 @@ type bench struct {
 // boot starts a machine and waits for its children.
 func boot(t *testing.T) *bench {
 	t.Helper()
+	b := start(t)
+	b.eventually("the children to take orders", func() bool {
+		return b.try("appliance", "pid") != "" && b.try("shell", "pid") != ""
+	})
+	if err := b.openLog(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// openLog opens the machine's log, to read it even when the machine is gone.
+func (b *bench) openLog() (err error) {
+	b.log, err = os.Open(b.path("/run/dipper/log"))
+	return err
+}
+
+// start starts a machine.
+func start(t *testing.T) *bench {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to make namespaces and mounts")
 	}
@@ -342,13 +370,6 @@ func boot(t *testing.T) *bench {
 			_ = b.log.Close()
 		}
 	})
-	b.eventually("the children to take orders", func() bool {
-		return b.try("appliance", "pid") != "" && b.try("shell", "pid") != ""
-	})
-	var err error
-	if b.log, err = os.Open(b.path("/run/dipper/log")); err != nil {
-		t.Fatal(err)
-	}
 	return b
 }
 
@@ -497,13 +518,37 @@ func TestBoot(t *testing.T) {
 		}
 	}
 	steps := b.order("shell", "file /run/dipper/boot.json")
-	for _, name := range []string{"kernel", "mounts", "log", "kernel settings", "host", "children"} {
+	for _, name := range []string{"kernel", "mounts", "log", "kernel settings", "host", "control plane", "other children"} {
 		if !strings.Contains(steps, `{"name":"`+name+`","at":"`) {
 			t.Errorf("boot.json lacks the step %q: %s", name, steps)
 		}
 	}
 	if strings.Contains(steps, `"outcome":"failed"`) {
 		t.Errorf("a step failed: %s", steps)
+	}
+}
+
+// TestOthersWaitForTheControlPlane: the control plane has the machine for itself
+// until it says that it is up, once or more. In all other tests it says nothing,
+// and the others start nevertheless.
+func TestOthersWaitForTheControlPlane(t *testing.T) {
+	t.Setenv(headStart, "1h")
+	b := start(t)
+	b.order("appliance", "pid")
+	b.eventually("its log", func() bool { return b.openLog() == nil })
+	if b.try("shell", "pid") != "" || strings.Contains(b.text(), "other children") {
+		t.Error("the shell did not wait")
+	}
+	b.order("appliance", "up")
+	first := b.order("shell", "pid")
+	b.order("appliance", "up")
+	b.fell("appliance", "exit 1") // its successor says so, too
+	b.order("appliance", "up")
+	if again := b.order("shell", "pid"); again != first {
+		t.Errorf("the shell was process %s and is %s", first, again)
+	}
+	if n := strings.Count(b.order("appliance", "file /run/dipper/boot.json"), `"other children"`); n != 1 {
+		t.Errorf("the others were started %d times", n)
 	}
 }
 

@@ -9,7 +9,10 @@ type Options struct {
 	// taken. A child finds its name in argv[0].
 	Executables []string
 	Children    []Child
-	Env         []string // of the children, beside PID 1's own
+	// HeadStart is how long the vital child has the machine for itself, unless it
+	// says before that it is up: the rest would take its processor.
+	HeadStart time.Duration
+	Env       []string // of the children, beside PID 1's own
 
 	Mounts     []Mount // needed by the children
 	LateMounts []Mount // slow with some firmware, and needed by nobody at once
@@ -72,6 +75,7 @@ func Machine() Options {
 			// What the shell runs for its users inherits this, and goes first.
 			{Name: "shell", OOMScore: 500},
 		},
+		HeadStart:  2 * time.Second,
 		Env:        []string{"PATH=/bbin:/bin:/sbin:/usr/bin:/usr/sbin"},
 		Mounts:     mounts(),
 		LateMounts: lateMounts(),

@@ -23,9 +23,11 @@ type machine struct {
 	signals  signals
 	requests chan request  // to end the machine
 	alone    chan struct{} // a token when no process is left
+	up       chan struct{} // a token when the control plane is up
 
 	booted bool
-	ending *request // the one that is being served
+	rest   <-chan time.Time // when to start the rest, come what may; nil: it is started
+	ending *request         // the one that is being served
 	since  time.Time
 }
 
@@ -48,6 +50,7 @@ func newMachine(o Options) *machine {
 		children: children.New(),
 		requests: make(chan request, 16),
 		alone:    make(chan struct{}, 1),
+		up:       make(chan struct{}, 1),
 	}
 	m.steps = &steps{log: m.say}
 	m.heart = newHeart(m)
@@ -66,11 +69,11 @@ func (m *machine) life() {
 	m.serve()
 }
 
-// boot brings the machine up to its children, and leaves the rest to run
-// beside them.
+// boot brings the machine up to its control plane.
 func (m *machine) boot() {
 	began := sinceBoot()
-	m.signals = catchSignals() // before any child can send one
+	m.rest = time.After(m.HeadStart) // whatever goes wrong from here on
+	m.signals = catchSignals()       // before any child can send one
 	m.steps.took("kernel", 0, began, done, "")
 	m.step("mounts", func() (string, error) {
 		n, err := mountAll(m.Mounts)
@@ -79,13 +82,18 @@ func (m *machine) boot() {
 	m.step("log", m.openLog)
 	m.step("kernel settings", func() (string, error) { return applySysctls(m.SysctlDir, m.Sysctls) })
 	m.step("host", m.prepareHost)
-	m.step("children", m.startWards)
-	m.say(journal.Info, fmt.Sprintf("children started %s after the kernel, %s of them in init", round(sinceBoot()), round(sinceBoot()-began)))
-	m.afterwards()
+	m.step("control plane", func() (string, error) { return m.startWards(true) })
+	m.say(journal.Info, fmt.Sprintf("control plane started %s after the kernel, %s of them in init", round(sinceBoot()), round(sinceBoot()-began)))
 }
 
-// afterwards does what no child waits for.
-func (m *machine) afterwards() {
+// startRest starts what the control plane does not wait for, unless the machine
+// ends already.
+func (m *machine) startRest() {
+	if m.rest == nil || m.ending != nil {
+		return
+	}
+	m.rest = nil
+	m.step("other children", func() (string, error) { return m.startWards(false) })
 	m.safely("watchdog", m.heart.beat)
 	m.safely("late steps", func() {
 		m.step("late mounts", func() (string, error) {
@@ -115,6 +123,10 @@ func (m *machine) serve() {
 			m.handle(s)
 		case r := <-m.requests:
 			m.end(r)
+		case <-m.up:
+			m.startRest()
+		case <-m.rest:
+			m.startRest()
 		}
 	}
 }

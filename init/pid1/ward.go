@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,12 +46,25 @@ type ward struct {
 	began   time.Duration     // of the latest, since the kernel's start
 }
 
-// startWards starts all children and keeps them running.
-func (m *machine) startWards() (string, error) {
+// startWards starts the children, those that are vital or the others, and keeps
+// them running.
+func (m *machine) startWards(vital bool) (string, error) {
+	var names []string
 	for _, c := range m.Children {
-		m.wards = append(m.wards, m.keep(c))
+		if c.Vital == vital {
+			m.wards = append(m.wards, m.keep(c))
+			names = append(names, c.Name)
+		}
 	}
-	return "", nil
+	return strings.Join(names, " "), nil
+}
+
+// vitalUp has the rest started.
+func (m *machine) vitalUp() {
+	select {
+	case m.up <- struct{}{}:
+	default: // it was said before
+	}
 }
 
 // keep starts a child and keeps it running until the ward is stopped.
@@ -159,6 +173,7 @@ func (m *machine) serveLine(name string, l *line.Supervisor) {
 	defer l.Close()
 	err := l.Serve(line.Handler{
 		Beat:    m.heart.heard,
+		Up:      m.vitalUp,
 		End:     func(how string) { m.ask(request{how: how, why: "asked for by " + name}) },
 		Unknown: func(n int) { m.say(journal.Warning, fmt.Sprintf("%s: %d unknown messages", name, n)) },
 	})

@@ -26,6 +26,7 @@ const (
 	beat     = 'b' // child: the control plane is alive
 	reboot   = 'r' // child: end the machine and start it again
 	powerOff = 'p' // child: end the machine and switch it off
+	up       = 'u' // child: what the boot is for is done
 	withdraw = 'w' // PID 1: the machine ends; withdraw the VIPs and exit
 )
 
@@ -97,6 +98,11 @@ func (l *Line) Beat() {
 	// A lost beat is made up for by the next one.
 	_ = l.send(beat)
 }
+
+// Up tells PID 1 that the control plane has done what the machine boots for: it
+// serves, or has said why not. What waits for that may begin. A message that is
+// lost costs PID 1's patience.
+func (l *Line) Up() { _ = l.send(up) }
 
 // Withdraw is closed when PID 1 asks to withdraw the VIPs and to exit with
 // status 0, because the machine ends.

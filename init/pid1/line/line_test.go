@@ -35,6 +35,7 @@ func TestMessages(t *testing.T) {
 	go func() {
 		_ = s.Serve(Handler{
 			Beat:    func() { heard <- "beat" },
+			Up:      func() { heard <- "up" },
 			End:     func(how string) { heard <- how },
 			Unknown: func(n int) { heard <- "unknown" },
 		})
@@ -42,6 +43,10 @@ func TestMessages(t *testing.T) {
 	}()
 	l.Beat()
 	if got := <-heard; got != "beat" {
+		t.Errorf("heard %q", got)
+	}
+	l.Up()
+	if got := <-heard; got != "up" {
 		t.Errorf("heard %q", got)
 	}
 	for _, how := range []string{Reboot, PowerOff} {
@@ -131,14 +136,15 @@ func TestBeatDoesNotBlock(t *testing.T) {
 // FuzzServe feeds bytes, in whatever pieces, and wants each message to be
 // heard and every other byte to be counted.
 func FuzzServe(f *testing.F) {
-	for _, seed := range []string{"", "b", "r", "p", "w", "bbbb", "brp", "\x00\xff", "hello\n"} {
+	for _, seed := range []string{"", "b", "r", "p", "w", "bbbb", "u", "ubu", "brp", "\x00\xff", "hello\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		var beats, unknown int
+		var beats, ups, unknown int
 		var ends []string
 		err := serve(bytes.NewReader(in), Handler{
 			Beat:    func() { beats++ },
+			Up:      func() { ups++ },
 			End:     func(how string) { ends = append(ends, how) },
 			Unknown: func(n int) { unknown += n },
 		}, 0)
@@ -149,7 +155,7 @@ func FuzzServe(f *testing.F) {
 		wantUnknown := 0
 		for _, b := range in {
 			switch b {
-			case 'b':
+			case 'b', 'u':
 			case 'r':
 				wantEnds = append(wantEnds, Reboot)
 			case 'p':
@@ -158,8 +164,8 @@ func FuzzServe(f *testing.F) {
 				wantUnknown++
 			}
 		}
-		if !slices.Equal(ends, wantEnds) || unknown != wantUnknown || (beats > 0) != bytes.ContainsRune(in, 'b') {
-			t.Errorf("%q: beats %d, ends %v, unknown %d", in, beats, ends, unknown)
+		if !slices.Equal(ends, wantEnds) || unknown != wantUnknown || (beats > 0) != bytes.ContainsRune(in, 'b') || (ups > 0) != bytes.ContainsRune(in, 'u') {
+			t.Errorf("%q: beats %d, ups %d, ends %v, unknown %d", in, beats, ups, ends, unknown)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 // Handler is what PID 1 does about messages.
 type Handler struct {
 	Beat    func()
+	Up      func()
 	End     func(how string) // Reboot or PowerOff
 	Unknown func(n int)      // bytes that are no messages
 }
@@ -59,13 +60,15 @@ func serve(r io.Reader, h Handler, rest time.Duration) error {
 }
 
 // dispatch handles what one read gave. A beat is a beat however often it is
-// in there.
+// in there, and up is up.
 func dispatch(messages []byte, h Handler) {
-	alive, unknown := false, 0
+	alive, isUp, unknown := false, false, 0
 	for _, m := range messages {
 		switch m {
 		case beat:
 			alive = true
+		case up:
+			isUp = true
 		case reboot:
 			h.End(Reboot)
 		case powerOff:
@@ -76,6 +79,9 @@ func dispatch(messages []byte, h Handler) {
 	}
 	if alive {
 		h.Beat()
+	}
+	if isUp {
+		h.Up()
 	}
 	if unknown > 0 {
 		h.Unknown(unknown)
