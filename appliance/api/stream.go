@@ -82,8 +82,10 @@ func readFrames(r io.Reader, out, errOut io.Writer) (int, error) {
 		case frameExit:
 			var status int
 			_, err := fmt.Sscanf(string(payload), "%d", &status)
+			finish(in)
 			return status, err
 		case frameError:
+			finish(in)
 			return 0, parseError(payload)
 		default:
 			return 0, fmt.Errorf("control socket: frame of unknown kind %d", kind)
@@ -92,6 +94,12 @@ func readFrames(r io.Reader, out, errOut io.Writer) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// finish reads what HTTP sends after the last that counts. On a virtio port,
+// which knows no end of a connection, the next one would be given it.
+func finish(r io.Reader) {
+	_, _ = io.Copy(io.Discard, r) // everything that was wanted is there
 }
 
 func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
@@ -140,7 +148,8 @@ func writeLines[T any](w http.ResponseWriter, items iter.Seq2[T, error], live bo
 // readLines reads what writeLines wrote.
 func readLines[T any](in io.Reader, yield func(T, error) bool) {
 	var none T
-	decoder := json.NewDecoder(bufio.NewReaderSize(in, 64<<10))
+	lines := bufio.NewReaderSize(in, 64<<10)
+	decoder := json.NewDecoder(lines)
 	for {
 		var l line[T]
 		err := decoder.Decode(&l)
@@ -149,9 +158,11 @@ func readLines[T any](in io.Reader, yield func(T, error) bool) {
 			yield(none, errors.Join(errCutOff, err))
 			return
 		case l.Error != nil:
+			finish(lines)
 			yield(none, l.Error)
 			return
 		case l.End:
+			finish(lines)
 			return
 		case l.Item == nil:
 			yield(none, errors.New("control socket: a line without anything in it"))
