@@ -1,0 +1,151 @@
+// Package control measures what work on the table costs, in guest instructions,
+// kernel included: loading, changing and listing it, and reading connections,
+// with our control plane, and with Debian's ipvsadm and keepalived on the same
+// kernel.
+//
+// It owns the scripts that do that in the guests. It asserts nothing.
+package control
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"dipper/qemu/lab"
+	"dipper/qemu/machine"
+)
+
+// Report is what was measured. Costs are by the names of the scripts.
+type Report struct {
+	Dipper    Costs `json:"dipper"`
+	Reference Costs `json:"reference"` // Debian's programs
+}
+
+// Costs are what pieces of work took, in millions of guest instructions, and
+// what was counted beside.
+type Costs struct {
+	Millions map[string]float64 `json:"millions_of_instructions"`
+	Counts   map[string]int     `json:"counts"`
+}
+
+//go:embed guest/*.sh
+var guest embed.FS
+
+// Options are what the guests boot, and where they leave their files.
+type Options struct {
+	Lab lab.Options
+	Log io.Writer
+}
+
+// guestMemory has room for a million connections, in MiB.
+const guestMemory = 1024
+
+// patience is for guests that count instructions on a busy host.
+const patience = 30 * time.Minute
+
+// director is the appliance's boot config: nothing but the address that all
+// services are at.
+const director = `
+role: director
+hostname: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
+`
+
+// Run measures.
+func Run(ctx context.Context, o Options) (r Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	counted := func(c *machine.Config) error {
+		c.CountInstructions, c.Memory = true, guestMemory
+		return nil
+	}
+	fmt.Fprintln(o.Log, "the table, by Debian's programs")
+	r.Reference, err = measure(ctx, o, "reference.sh", &lab.Node{Peer: true, Change: counted})
+	if err != nil {
+		return r, err
+	}
+	fmt.Fprintln(o.Log, "the table, by the appliance")
+	r.Dipper, err = measure(ctx, o, "director.sh", &lab.Node{Reference: true, Config: []byte(director), Change: counted})
+	return r, err
+}
+
+// measure boots one machine and runs a script in it.
+func measure(ctx context.Context, o Options, script string, node *lab.Node) (costs Costs, err error) {
+	text, err := scriptText(script)
+	if err != nil {
+		return costs, err
+	}
+	node.Name, node.LANs = "director", []string{"lan"}
+	o.Lab.Dir = filepath.Join(o.Lab.Dir, strings.TrimSuffix(script, ".sh"))
+	c, err := lab.Start(ctx, &lab.Description{Name: "bench-control", Nodes: []*lab.Node{node}}, o.Lab)
+	if err != nil {
+		return costs, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	said, err := run(ctx, c, node, text)
+	if err != nil {
+		return costs, fmt.Errorf("%s: %w\n%s", script, err, said)
+	}
+	return parse(said)
+}
+
+func scriptText(name string) (string, error) {
+	common, err := guest.ReadFile("guest/clock.sh")
+	if err != nil {
+		return "", err
+	}
+	own, err := guest.ReadFile("guest/" + name)
+	return string(common) + string(own), err
+}
+
+// run runs a script in the only machine of c, and answers what it printed.
+func run(ctx context.Context, c *lab.Cluster, node *lab.Node, script string) (string, error) {
+	if node.Peer {
+		return c.Peer(node.Name).Run(ctx, script)
+	}
+	var out, errOut strings.Builder
+	status, err := c.Appliance(node.Name).Program(ctx, []string{"sh", "-c", script}, strings.NewReader(""), &out, &errOut)
+	if err == nil && status != 0 {
+		err = fmt.Errorf("exit status %d: %s", status, errOut.String())
+	}
+	return out.String(), err
+}
+
+// figure is a line of the scripts: "cost: load 1441323" in microseconds of a
+// clock that counts a nanosecond for each instruction, or "count: edits 0".
+var figure = regexp.MustCompile(`(?m)^(cost|count): (\S+) (\d+)$`)
+
+// nothing is the cost of measuring.
+const nothing = "nothing"
+
+func parse(said string) (Costs, error) {
+	c := Costs{Millions: make(map[string]float64), Counts: make(map[string]int)}
+	for _, f := range figure.FindAllStringSubmatch(said, -1) {
+		n, err := strconv.Atoi(f[3])
+		if err != nil {
+			return c, fmt.Errorf("%s: %w", f[0], err)
+		}
+		if f[1] == "count" {
+			c.Counts[f[2]] = n
+		} else {
+			c.Millions[f[2]] = float64(n) / 1000
+		}
+	}
+	for name := range c.Millions {
+		// What keepalived takes is not measured by the clock.
+		if name != nothing && !strings.HasPrefix(name, "keepalived") {
+			c.Millions[name] -= c.Millions[nothing]
+		}
+	}
+	if len(c.Millions) == 0 {
+		return c, fmt.Errorf("nothing was measured:\n%s", said)
+	}
+	return c, nil
+}

@@ -1,0 +1,45 @@
+# shellcheck shell=sh
+# Costs by a clock that counts instructions, in microseconds.
+
+clock() {
+	adjtimex | awk '/tv_sec:/ { s = $2 } /tv_usec:/ { u = $2 } END { printf "%d%06d\n", s, u }'
+}
+
+# cost runs a command and says what it took.
+cost() { # NAME COMMAND...
+	name=$1
+	shift
+	before=$(clock)
+	"$@"
+	after=$(clock)
+	echo "cost: $name $((after - before))"
+}
+
+# table_rules prints so many services with ten real servers each, as ipvsadm -R reads
+# them.
+table_rules() { # SERVICES
+	awk -v services="$1" 'BEGIN {
+		for (s = 0; s < services; s++) {
+			printf "-A -t 192.168.4.5:%d -s wrr\n", 1000 + s
+			for (r = 1; r <= 10; r++)
+				printf "-a -t 192.168.4.5:%d -r 10.1.%d.%d:80 -m -w 1\n", 1000 + s, s % 250, r
+		}
+	}'
+}
+
+# flood makes a connection for each of COUNT clients at the service 192.168.4.5:53,
+# by packets of a generator in a namespace of its own.
+flood() { # COUNT
+	ip netns add generator
+	ip link add flood0 type veth peer name g0 netns generator
+	ip -n generator link set g0 up
+	ip link set flood0 up
+	for i in all flood0; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done
+	ip route add 10.64.0.0/10 dev flood0
+	for setting in "kpktgend_0 add_device g0" "g0 count $1" "g0 delay 0" "g0 clone_skb 0" "g0 pkt_size 60" \
+		"g0 dst 192.168.4.5" "g0 src_min 10.64.0.1" "g0 src_max 10.127.255.254" \
+		"g0 dst_mac $(cat /sys/class/net/flood0/address)" "g0 udp_dst_min 53" "g0 udp_dst_max 53" \
+		"g0 udp_src_min 1024" "g0 udp_src_max 1024" "pgctrl start"; do
+		echo "${setting#* }" | ip netns exec generator tee "/proc/net/pktgen/${setting%% *}" > /dev/null
+	done
+}

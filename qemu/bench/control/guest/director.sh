@@ -1,0 +1,44 @@
+# shellcheck shell=sh
+# What the appliance takes, from the command's start to its end.
+set -eu
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin
+cd /tmp
+
+edits() { dipper status | sed -n 's/.*"edits": \([0-9]*\).*/\1/p'; }
+
+# memory is what the control plane has had at most, in KiB.
+memory() {
+	for status in /proc/[0-9]*/status; do
+		if grep -q '^Name:.appliance' "$status"; then awk '/VmHWM:/ { print $2 }' "$status"; fi
+	done
+}
+
+cost nothing true
+table_rules 1000 > rules
+cost load sh -c 'dipper ipvsadm -R < rules'
+cost list sh -c 'dipper ipvsadm -Ln > listed'
+test "$(wc -l < listed)" = 11003
+before=$(edits)
+cost weight dipper ipvsadm -e -t 192.168.4.5:1500 -r 10.1.0.5:80 -m -w 7
+echo "count: edits-weight $(($(edits) - before))"
+dipper config > config.yaml
+before=$(edits)
+cost again sh -c 'dipper apply config.yaml > applied'
+echo "count: edits-again $(($(edits) - before))"
+dipper ipvsadm -C
+
+table_rules 10000 > rules
+cost load-10000 sh -c 'dipper ipvsadm -R < rules'
+cost list-10000 sh -c 'dipper ipvsadm -Ln > listed'
+test "$(wc -l < listed)" = 110003
+dipper ipvsadm -C
+
+dipper ipvsadm -A -u 192.168.4.5:53 -s rr
+dipper ipvsadm -a -u 192.168.4.5:53 -r 10.1.0.1:53 -m
+ip neigh add 192.168.4.254 lladdr 02:00:00:00:00:01 dev eth0
+ip route add 10.1.0.0/16 via 192.168.4.254
+flood 1000000
+before=$(memory)
+cost connections sh -c 'dipper connections client 10.64.12.34 > found'
+grep -q '10\.64\.12\.34' found
+echo "count: memory $(($(memory) - before))"

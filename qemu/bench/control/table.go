@@ -1,0 +1,40 @@
+package control
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// rows are the pieces of work, each beside what it is held to.
+var rows = []struct {
+	title, ours, theirs string
+	target              float64 // of ours by theirs, at most
+}{
+	{"load 1,000 services of 10 / ipvsadm -R", "load", "load", 1. / 2},
+	{"list it / ipvsadm -Ln", "list", "list", 1},
+	{"the same configuration again / load by ipvsadm -R", "again", "load", 1. / 5},
+	{"one weight / keepalived's reload", "weight", "keepalived-reload", 1. / 30},
+	{"load 10,000 services of 10 / ipvsadm -R", "load-10000", "load-10000", 1. / 2},
+	{"list them / ipvsadm -Ln", "list-10000", "list-10000", 1},
+	{"one client's of a million connections / ipvsadm -Lcn and grep", "connections", "connections", 1},
+}
+
+// Print writes a table for people.
+func (r Report) Print(w io.Writer) error {
+	fmt.Fprintf(w, "\nThe table, in millions of instructions\n\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "work\tDipper\treference\tratio\tat most\t")
+	for _, row := range rows {
+		ours, theirs := r.Dipper.Millions[row.ours], r.Reference.Millions[row.theirs]
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.3f\t%.3f\t\n", row.title, ours, theirs, ours/theirs, row.target)
+	}
+	growth := func(c Costs) float64 { return c.Millions["load-10000"] / c.Millions["load"] / 10 }
+	fmt.Fprintf(t, "growth per entry, 10 times as many\t%.2f\t%.2f\t\t1.5\t\n", growth(r.Dipper), growth(r.Reference))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nkernel edits: %d for one weight, %d for the same again; memory for the connections: %d KiB\n",
+		r.Dipper.Counts["edits-weight"], r.Dipper.Counts["edits-again"], r.Dipper.Counts["memory"])
+	return err
+}
