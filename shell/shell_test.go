@@ -39,15 +39,6 @@ func (a *appliance) Status(ctx context.Context, newerThan int) api.Status {
 	}
 }
 
-func (a *appliance) become(s api.Status) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.Revision = a.status.Revision + 1
-	a.status = s
-	close(a.changed)
-	a.changed = make(chan struct{})
-}
-
 func (a *appliance) Boot(context.Context) ([]api.BootStep, error) {
 	return []api.BootStep{
 		{Name: "mounts", At: api.Duration(300 * time.Millisecond), Took: api.Duration(2 * time.Millisecond), Outcome: "done"},
