@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -78,67 +79,61 @@ func (f *Fake) String() string {
 	return f.table.Canonical().String()
 }
 
+// apply checks in the kernel's order (ip_vs_ctl.c, ip_vs_genl_set_cmd).
 func (f *Fake) apply(op Op) error {
+	if err := op.check(); err != nil {
+		return err
+	}
+	full := op.Kind == AddService || op.Kind == EditService
+	if full && (len(op.Service.Scheduler) > longestScheduler || len(op.Service.Engine) > longestEngine) {
+		return unix.EINVAL
+	}
 	i := slices.IndexFunc(f.table.Services, func(s Service) bool { return s.Key == op.Service.Key })
-	if op.Kind == AddService {
-		if i >= 0 {
-			return unix.EEXIST
-		}
-		if err := checkService(op.Service); err != nil {
-			return err
-		}
-		f.table.Services = append(f.table.Services, op.Service.withoutRealServers())
-		return nil
-	}
-	if i < 0 {
+	switch {
+	case op.Kind == AddService && i >= 0:
+		return unix.EEXIST
+	case op.Kind != AddService && i < 0:
 		return unix.ESRCH
-	}
-	switch op.Kind {
-	case EditService:
-		if err := checkService(op.Service); err != nil {
-			return err
-		}
-		edited := op.Service
-		edited.RealServers = f.table.Services[i].RealServers
-		f.table.Services[i] = edited
-		return nil
-	case DeleteService:
+	case full:
+		return f.setService(i, op.Service)
+	case op.Kind == DeleteService:
 		f.table.Services = slices.Delete(f.table.Services, i, i+1)
 		return nil
 	}
-	if op.Kind != DeleteRealServer && len(f.daemons) > 0 && op.RealServer.otherFamily(op.Service.Key) {
+	s, r := &f.table.Services[i], op.RealServer
+	if op.Kind != DeleteRealServer && r.otherFamily(s.Key) && (len(f.daemons) > 0 || r.Forward&forwardMask != TUN) {
 		return unix.EINVAL
 	}
-	return applyRealServer(&f.table.Services[i], op)
+	return s.apply(op.Kind, r)
 }
 
-func applyRealServer(s *Service, op Op) error {
-	i := slices.IndexFunc(s.RealServers, func(r RealServer) bool { return r.Target() == op.RealServer.Target() })
-	if op.Kind != DeleteRealServer {
-		if err := checkRealServer(*s, op.RealServer); err != nil {
-			return err
-		}
+// setService adds a service, or edits the one at i.
+func (f *Fake) setService(i int, s Service) error {
+	if err := checkService(s); err != nil {
+		return err
 	}
-	switch {
-	case op.Kind == AddRealServer && i >= 0:
-		return unix.EEXIST
-	case op.Kind == AddRealServer:
-		s.RealServers = append(s.RealServers, op.RealServer)
-	case i < 0:
-		return unix.ENOENT
-	case op.Kind == EditRealServer:
-		s.RealServers[i] = op.RealServer
-	case op.Kind == DeleteRealServer:
-		s.RealServers = slices.Delete(s.RealServers, i, i+1)
+	s.RealServers = nil
+	if i < 0 {
+		f.table.Services = append(f.table.Services, s)
+		return nil
 	}
+	s.RealServers = f.table.Services[i].RealServers
+	f.table.Services[i] = s
 	return nil
 }
+
+// Longest names that the kernel takes (uapi/linux/ip_vs.h).
+const (
+	longestScheduler = 15
+	longestEngine    = 16
+)
 
 // schedulers are those of Linux 6.12, and the name of having none.
 var schedulers = [...]string{
 	"dh", "fo", "lblc", "lblcr", "lc", "mh", "none", "nq", "ovf", "rr", "sed", "sh", "twos", "wlc", "wrr",
 }
 
+// checkService is ip_vs_add_service and ip_vs_edit_service.
 func checkService(s Service) error {
 	if !slices.Contains(schedulers[:], s.Scheduler) || s.Engine != "" && s.Engine != "sip" {
 		return unix.ENOENT
@@ -149,10 +144,33 @@ func checkService(s Service) error {
 	return nil
 }
 
-func checkRealServer(s Service, r RealServer) error {
+// apply is ip_vs_add_dest, ip_vs_edit_dest and ip_vs_del_dest.
+func (s *Service) apply(kind Kind, r RealServer) error {
+	if kind != DeleteRealServer {
+		if err := checkRealServer(r); err != nil {
+			return err
+		}
+	}
+	i := slices.IndexFunc(s.RealServers, func(other RealServer) bool { return other.Target() == r.Target() })
 	switch {
-	case r.otherFamily(s.Key) && r.Forward != TUN:
+	case kind == AddRealServer && i >= 0:
+		return unix.EEXIST
+	case kind == AddRealServer && !balanced(r.Address):
 		return unix.EINVAL
+	case kind == AddRealServer:
+		s.RealServers = append(s.RealServers, r)
+	case i < 0:
+		return unix.ENOENT
+	case kind == EditRealServer:
+		s.RealServers[i] = r
+	case kind == DeleteRealServer:
+		s.RealServers = slices.Delete(s.RealServers, i, i+1)
+	}
+	return nil
+}
+
+func checkRealServer(r RealServer) error {
+	switch {
 	case r.Weight > math.MaxInt32, r.LowerThreshold > r.UpperThreshold:
 		return unix.ERANGE
 	case r.UpperThreshold > math.MaxInt32:
@@ -161,4 +179,14 @@ func checkRealServer(s Service, r RealServer) error {
 		return unix.EINVAL
 	}
 	return nil
+}
+
+// balanced tells whether the kernel sends to an address: one that is unicast,
+// and not link-local, unless it is the machine's own.
+func balanced(a netip.Addr) bool {
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if a.Is4() {
+		return !a.IsMulticast() && a.As4()[0] != 0 && a != broadcast
+	}
+	return !a.IsMulticast() && !a.IsUnspecified() && !a.IsLinkLocalUnicast()
 }

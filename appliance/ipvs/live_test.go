@@ -759,3 +759,71 @@ func TestKernelConvergesAfterEveryMessage(t *testing.T) {
 		}
 	}
 }
+
+// TestKernelRefusesAsFakeDoes gives both of them operations that are wrong in
+// every way.
+func TestKernelRefusesAsFakeDoes(t *testing.T) {
+	k, _ := live(t)
+	var fake Fake
+	random := rand.New(rand.NewPCG(17, 18))
+	seen := make(map[unix.Errno]int)
+	for range 4000 {
+		op := wrongOp(random)
+		got, want := errno(k.Apply(t.Context(), []Op{op})), errno(fake.Apply(t.Context(), []Op{op}))
+		if got != want {
+			t.Fatalf("%s: the kernel says %d (%s), the fake %d (%s)", op, int(got), got, int(want), want)
+		}
+		seen[got]++
+	}
+	for _, each := range []unix.Errno{0, unix.EEXIST, unix.ESRCH, unix.ENOENT, unix.EINVAL, unix.ERANGE} {
+		if seen[each] < 10 {
+			t.Errorf("%d answers are %q, too few to tell", seen[each], each)
+		}
+	}
+	got, err := k.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fake.String(), got.String()); diff != "" {
+		t.Errorf("tables (-fake +kernel):\n%s", diff)
+	}
+}
+
+func errno(err error) unix.Errno {
+	var refused unix.Errno
+	if err != nil && !errors.As(err, &refused) {
+		return unix.ENOSYS // nothing that either of them says
+	}
+	return refused
+}
+
+// wrongOp makes operations about few entries, of which about half are right.
+func wrongOp(random *rand.Rand) Op {
+	address := func(list ...string) netip.Addr { return netip.MustParseAddr(list[random.IntN(len(list))]) }
+	op := Op{Kind: Kind(random.IntN(6))}
+	if random.IntN(8) == 0 && op.Kind == DeleteService {
+		op.Kind = AddService // so that there is something
+	}
+	op.Service = Service{
+		Key:       Key{Protocol: TCP, Address: address("192.0.2.1", "192.0.2.2", "2001:db8::1"), Port: 80},
+		Scheduler: []string{"rr", "wrr", "mh", "none", "lcss", "a-name-that-is-too-long"}[random.IntN(6)],
+		Flags:     Flags(random.IntN(2)),
+		Engine:    []string{"", "", "", "sip", "pis", "a-name-that-is-too-long"}[random.IntN(6)],
+	}
+	if op.Service.Flags&Persistent != 0 {
+		op.Service.Timeout, op.Service.Netmask = 60, []uint32{0, 1, 128, 129, 0xffffff00}[random.IntN(5)]
+	}
+	op.RealServer = RealServer{
+		Address: address("10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2", "2001:db8::1:1", "2001:db8::1:2",
+			"224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.1", "ff02::1", "fe80::1", "::", "::1"),
+		Port:    80,
+		Forward: []Forward{NAT, TUN, DR, TUN}[random.IntN(4)],
+		Weight:  []uint32{0, 1, 65536, math.MaxInt32, math.MaxInt32 + 1}[random.IntN(5)],
+		Tunnel:  Tunnel{Type: TunnelType(random.IntN(3)), Port: uint16(random.IntN(2))},
+	}
+	if random.IntN(2) == 0 {
+		op.RealServer.UpperThreshold = []uint32{0, 10, math.MaxInt32, math.MaxInt32 + 1}[random.IntN(4)]
+		op.RealServer.LowerThreshold = []uint32{0, 1, 11}[random.IntN(3)]
+	}
+	return op
+}

@@ -30,8 +30,10 @@ const (
 	// watchPause is how long a watch waits after its socket failed.
 	watchPause = time.Second
 
-	// lookInterval is how often the table is looked at where there is no tap.
+	// lookInterval is how often the table is looked at where there is no tap,
+	// unless that takes more than one part in lookShare of the time.
 	lookInterval = time.Second
+	lookShare    = 50
 )
 
 // Watch tells within a second that somebody else edited the table: changes that
@@ -136,19 +138,20 @@ func tell(changed chan<- struct{}) {
 // lookAgain tells when the table looks different than before.
 func (k *Kernel) lookAgain(ctx context.Context, before uint64, changed chan<- struct{}) {
 	defer close(changed)
-	ticker := time.NewTicker(lookInterval)
-	defer ticker.Stop()
+	pause := lookInterval
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(pause):
 		}
+		start := time.Now()
 		now, err := k.fingerprint()
 		if err != nil || now != before {
 			before = now
 			tell(changed)
 		}
+		pause = max(lookInterval, time.Since(start)*lookShare)
 	}
 }
 
