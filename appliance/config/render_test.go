@@ -17,7 +17,7 @@ func byValue() cmp.Option {
 	return cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})
 }
 
-func parsed(t *testing.T, src string) *Config {
+func parsed(t testing.TB, src string) *Config {
 	t.Helper()
 	c, err := Parse("dipper.yaml", []byte(src))
 	if err != nil {

@@ -20,17 +20,87 @@ func director(services, servers int) string {
 	return b.String()
 }
 
+// sizes are those between which cost should grow as they do.
+var sizes = []int{100, 1000, 10000}
+
 func BenchmarkParse(b *testing.B) {
-	for _, services := range []int{100, 500} {
+	for _, services := range sizes {
 		src := []byte(director(services, 10))
 		b.Run(fmt.Sprintf("%d services", services), func(b *testing.B) {
 			b.SetBytes(int64(len(src)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Parse("dipper.yaml", src); err != nil {
-					b.Fatal(err)
+				parsed(b, string(src))
+			}
+		})
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	for _, services := range sizes {
+		c := parsed(b, director(services, 10))
+		b.Run(fmt.Sprintf("%d services", services), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Render(c)
+			}
+		})
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	for _, services := range sizes {
+		src := director(services, 10)
+		before, after := parsed(b, src), parsed(b, strings.Replace(src, "weight: 1", "weight: 2", 1))
+		b.Run(fmt.Sprintf("%d services", services), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if changes := Diff(before, after); len(changes) != 1 {
+					b.Fatal(changes)
 				}
 			}
 		})
+	}
+}
+
+// TestCostIsLinear counts allocations, which follow what is done and, unlike
+// time, are the same on every machine: eight times the services may take
+// hardly more than eight times of them.
+func TestCostIsLinear(t *testing.T) {
+	small, large := director(100, 10), director(800, 10)
+	for what, do := range map[string]func(src string){
+		"parse":  func(src string) { parsed(t, src) },
+		"render": func(src string) { Render(parsed(t, src)) },
+		"diff":   func(src string) { Diff(parsed(t, src), parsed(t, strings.ReplaceAll(src, "weight: 1", "weight: 2"))) },
+		"redact": func(src string) { RenderRedacted(parsed(t, src)) },
+	} {
+		few, many := testing.AllocsPerRun(1, func() { do(small) }), testing.AllocsPerRun(1, func() { do(large) })
+		if many > 8*1.2*few {
+			t.Errorf("%s: %.0f allocations for 100 services, %.0f for 800", what, few, many)
+		}
+	}
+}
+
+func TestParseWithin(t *testing.T) {
+	src := []byte(director(1000, 10))
+	if _, err := ParseWithin("dipper.yaml", src, 64<<20); err != nil {
+		t.Error(err)
+	}
+	const want = "dipper.yaml:1:1: the table needs about 31 MiB of memory, and 16 MiB are free: expected fewer services and real servers, or a machine with more memory"
+	if c, err := ParseWithin("dipper.yaml", src, 16<<20); c != nil || err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestTenThousandServices parses, renders and compares the largest table that
+// is promised.
+func TestTenThousandServices(t *testing.T) {
+	src := director(10000, 10)
+	c := parsed(t, src)
+	again := parsed(t, string(Render(c)))
+	again.Services[5000].RealServers[5].Weight = 7
+	changes := Diff(c, again)
+	if len(c.Services) != 10000 || len(changes) != 1 {
+		t.Fatalf("%d services, changes %v", len(c.Services), changes)
 	}
 }

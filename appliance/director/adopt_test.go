@@ -291,3 +291,69 @@ func TestPlaces(t *testing.T) {
 		t.Errorf("foreign: %s", got)
 	}
 }
+
+// many is a director of so many services with ten real servers each.
+func many(t testing.TB, services int) *config.Config {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("role: director\nnetwork: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}\nservices:\n")
+	for s := range services {
+		fmt.Fprintf(&b, "  web%d:\n    listen: 10.1.%d.%d:80\n    forward: dr\n    real-servers:\n", s, s/256, s%256)
+		for i := range 10 {
+			fmt.Fprintf(&b, "      - {address: 10.2.%d.%d}\n", s%256, i+1)
+		}
+	}
+	cfg, err := config.Parse("many", []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// TestCostIsLinear counts allocations, which are the same on every machine:
+// eight times the services may take hardly more than eight times of them.
+func TestCostIsLinear(t *testing.T) {
+	small, large := many(t, 100), many(t, 800)
+	for what, do := range map[string]func(cfg *config.Config){
+		"desired": func(cfg *config.Config) { Desired(cfg, nil) },
+		"adopt": func(cfg *config.Config) {
+			_, table := Desired(cfg, nil)
+			table.Services[7].RealServers[3].Weight = 9
+			if _, err := Adopt(cfg, table); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		few, more := testing.AllocsPerRun(1, func() { do(small) }), testing.AllocsPerRun(1, func() { do(large) })
+		if more > 8*1.2*few {
+			t.Errorf("%s: %.0f allocations for 100 services, %.0f for 800", what, few, more)
+		}
+	}
+}
+
+func BenchmarkAdopt(b *testing.B) {
+	for _, services := range []int{100, 1000, 10000} {
+		cfg := many(b, services)
+		_, table := Desired(cfg, nil)
+		b.Run(fmt.Sprintf("%d services", services), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Adopt(cfg, table); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkDesired(b *testing.B) {
+	for _, services := range []int{100, 1000, 10000} {
+		cfg := many(b, services)
+		b.Run(fmt.Sprintf("%d services", services), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Desired(cfg, nil)
+			}
+		})
+	}
+}
