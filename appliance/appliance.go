@@ -123,7 +123,7 @@ func assemble(ctx context.Context, o Options) *plane {
 	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
 	events := newEvents(time.Now, o.Log)
-	gate := &gate{}
+	gate := &gate{changed: make(chan struct{})}
 	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
 	if err != nil {
 		o.Log.Error("state volume", "error", err)

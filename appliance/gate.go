@@ -41,14 +41,12 @@ func (g *gate) update(next api.Access) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	next.Generation = g.access.Generation
-	if g.changed != nil && sameAccess(g.access, next) {
+	if next.Generation > 0 && sameAccess(g.access, next) {
 		return
 	}
 	next.Generation++
 	g.access = next
-	if g.changed != nil {
-		close(g.changed)
-	}
+	close(g.changed)
 	g.changed = make(chan struct{})
 }
 
@@ -73,7 +71,7 @@ func (b *backend) Access(ctx context.Context, newerThan int) (api.Access, error)
 			return access, nil
 		}
 		select {
-		case <-changed: // nil before there are any rules: ctx ends it
+		case <-changed:
 		case <-ctx.Done():
 			return access, nil
 		}
