@@ -9,10 +9,10 @@ clock() {
 cost() { # NAME COMMAND...
 	name=$1
 	shift
-	before=$(clock)
+	began=$(clock)
 	"$@"
-	after=$(clock)
-	echo "cost: $name $((after - before))"
+	ended=$(clock)
+	echo "cost: $name $((ended - began))"
 }
 
 # table_rules prints so many services with ten real servers each, as ipvsadm -R reads
