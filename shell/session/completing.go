@@ -191,7 +191,8 @@ func (p prompter) list(o offer) string {
 		}
 	}
 	for _, a := range o.Asked {
-		if len(o.values) == 0 || a.Arg.Kind == "" {
+		isPath := strings.HasPrefix(a.Arg.Kind, kindPath) || a.Arg.Kind == kindTop
+		if a.Arg.Kind == "" || len(o.values) == 0 && !isPath {
 			t.Row("  <"+a.Arg.Name+">", a.Arg.Help)
 		}
 	}

@@ -112,7 +112,7 @@ func monitorServices(ctx context.Context, c *call, size terminal.Size) ([]string
 		active, inactive := connectionsOf(s)
 		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive), c.style.Count(s.Statistics.ConnectionRate),
 			c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
-		for _, rs := range s.RealServers {
+		for _, rs := range byAddress(s.RealServers) {
 			t.Row("", "  "+rs.Address, weight(rs), paintServer(c.style, rs), c.style.Count(uint64(rs.ActiveConnections)),
 				c.style.Count(uint64(rs.InactiveConnections)), c.style.Count(rs.Statistics.ConnectionRate),
 				c.style.BitRate(rs.Statistics.InByteRate), c.style.BitRate(rs.Statistics.OutByteRate))

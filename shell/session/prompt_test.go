@@ -87,8 +87,8 @@ lb1, director: serving since 2026-11-20 10:00:00 (1d 2h ago)
   ! the running configuration is not saved: "show changes", "save"
   ! no state volume: nothing is kept over a reboot; "format state-volume" makes one
   ! bob (10.0.0.2) has uncommitted changes since 2026-11-21 11:59:00 (1m ago)
-ann@lb1 (volatile)*> _`)
-		f.become(func(s *api.Status) { s.Unsaved, s.Volatile = false, false })
+ann@lb1 (volatile, unconfirmed)*> _`)
+		f.become(func(s *api.Status) { s.Unsaved, s.Volatile, s.ConfirmBy = false, false, time.Time{} })
 		synctest.Wait()
 		d.types(ctrlL)
 		d.sees(`ann@lb1> _`)

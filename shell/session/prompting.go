@@ -116,7 +116,8 @@ func (c *conversation) seen(s api.Status) (changed bool) {
 	defer c.mu.Unlock()
 	before := c.status
 	c.status = s
-	return before.Hostname != s.Hostname || before.Unsaved != s.Unsaved || before.Volatile != s.Volatile
+	return before.Hostname != s.Hostname || before.Unsaved != s.Unsaved || before.Volatile != s.Volatile ||
+		before.ConfirmBy.IsZero() != s.ConfirmBy.IsZero()
 }
 
 // retryInterval is how long a session waits for a control plane that is being
@@ -202,8 +203,15 @@ func (c *conversation) promptLine() string {
 	if c.Actor.User != "" {
 		name = c.Actor.User + "@" + name
 	}
+	var marks []string
 	if c.status.Volatile {
-		name += " (volatile)"
+		marks = append(marks, "volatile")
+	}
+	if !c.status.ConfirmBy.IsZero() {
+		marks = append(marks, "unconfirmed")
+	}
+	if len(marks) > 0 {
+		name += " (" + strings.Join(marks, ", ") + ")"
 	}
 	if c.status.Unsaved {
 		name += "*"

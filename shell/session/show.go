@@ -26,7 +26,8 @@ func showTable() []*command {
 		show("changes", "what differs between the running and the saved configuration", fetch(Appliance.Changes), drawComparison),
 		showConfiguration(),
 		with(show("connections", "the connection table", connections, drawConnections), connectionOptions()...),
-		with(taking(show("events", "what happened", events, drawEvents), lines), grammar.Option{Name: "follow", Help: "and what is to come"}),
+		with(taking(show("events", "what happened", events, drawEvents), lines), grammar.Option{Name: "follow", Help: "and what is to come"},
+			option("kind", "of one kind; without it, all but commands and logins", eventKindArg())),
 		show("interfaces", "network interfaces", fetch(Appliance.Interfaces), drawInterfaces),
 		with(taking(show("log", "the log", logLines, drawLog), lines), grammar.Option{Name: "follow", Help: "and what is to come"}),
 		show("neighbours", "the caches of ARP and ND", fetch(Appliance.Neighbours), drawNeighbours),
@@ -107,13 +108,20 @@ func drawServices(c *call, services []api.Service) error {
 		active, inactive := connectionsOf(s)
 		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", "", states(c.style, s), c.style.Count(active), c.style.Count(inactive),
 			c.style.Count(s.Statistics.ConnectionRate), c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
-		for _, rs := range s.RealServers {
+		for _, rs := range byAddress(s.RealServers) {
 			t.Row("", "  "+rs.Address, "", rs.Forward, weight(rs), paintServer(c.style, rs),
 				c.style.Count(uint64(rs.ActiveConnections)), c.style.Count(uint64(rs.InactiveConnections)),
 				c.style.Count(rs.Statistics.ConnectionRate), c.style.BitRate(rs.Statistics.InByteRate), c.style.BitRate(rs.Statistics.OutByteRate))
 		}
 	}
 	return c.table(t, "there are no virtual services")
+}
+
+// byAddress sorts real servers, which the kernel has in an order of its own.
+func byAddress(servers []api.RealServer) []api.RealServer {
+	return slices.SortedFunc(slices.Values(servers), func(a, b api.RealServer) int {
+		return cmp.Compare(addressKey(a.Address), addressKey(b.Address))
+	})
 }
 
 // connectionsOf adds up a service's connections.
@@ -174,7 +182,7 @@ func drawService(c *call, s api.Service) error {
 	}
 	c.printf("\n")
 	t := c.style.Table("Real server", "Forward", ">Weight", "State", ">Active", ">Inactive", ">Persistent", "Limit", "Reason")
-	for _, rs := range s.RealServers {
+	for _, rs := range byAddress(s.RealServers) {
 		t.Row(rs.Address, rs.Forward, weight(rs), paintServer(c.style, rs), c.style.Count(uint64(rs.ActiveConnections)),
 			c.style.Count(uint64(rs.InactiveConnections)), c.style.Count(uint64(rs.PersistentConnections)), limits(rs), cells.Safe(rs.Reason))
 	}
@@ -229,7 +237,7 @@ func ratesTable(style output.Style, services []api.Service) *output.Table {
 	}
 	for _, s := range services {
 		row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Statistics)
-		for _, rs := range s.RealServers {
+		for _, rs := range byAddress(s.RealServers) {
 			row("", "  "+rs.Address, rs.Statistics)
 		}
 	}
@@ -244,7 +252,7 @@ func drawStatistics(c *call, services []api.Service) error {
 	}
 	for _, s := range services {
 		row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Statistics)
-		for _, rs := range s.RealServers {
+		for _, rs := range byAddress(s.RealServers) {
 			row("", "  "+rs.Address, rs.Statistics)
 		}
 	}
@@ -254,7 +262,8 @@ func drawStatistics(c *call, services []api.Service) error {
 func drawBoot(c *call, steps []api.BootStep) error {
 	t := c.style.Table(">At", ">Took", "Step", "Outcome", "Detail")
 	moods := map[string]output.Mood{"failed": output.Bad, "stopped": output.Warning, "absent": output.Faint, "found": output.Good}
-	for _, s := range steps {
+	inOrder := slices.SortedStableFunc(slices.Values(steps), func(a, b api.BootStep) int { return cmp.Compare(a.At, b.At) })
+	for _, s := range inOrder {
 		t.Row(output.Milliseconds(time.Duration(s.At)), output.Milliseconds(time.Duration(s.Took)), cells.Safe(s.Name),
 			c.style.Paint(moods[s.Outcome], s.Outcome), cells.Safe(s.Detail))
 	}
@@ -337,7 +346,11 @@ func link(style output.Style, i api.Interface) string {
 func drawRoutes(c *call, routes []api.Route) error {
 	t := c.style.Table("To", "Via", "Interface", "Source", ">Metric", "Made by", "Table")
 	for _, r := range routes {
-		t.Row(r.To, r.Via, r.Interface, r.Source, strconv.Itoa(r.Metric), r.Protocol, r.Table)
+		to := r.To
+		if to == "0.0.0.0/0" || to == "::/0" {
+			to = "default"
+		}
+		t.Row(to, r.Via, r.Interface, r.Source, strconv.Itoa(r.Metric), r.Protocol, r.Table)
 	}
 	return c.table(t, "there are no routes")
 }
@@ -494,6 +507,26 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
+// eventKindArg is a kind of events.
+func eventKindArg() grammar.Arg {
+	return grammar.Arg{Name: "kind", Help: "kind", Values: []grammar.Value{
+		{Word: "all", Help: "of every kind"}, {Word: "boot"}, {Word: "command", Help: "the audit log"}, {Word: "commit"}, {Word: "drift", Help: "what others changed in the kernel"},
+		{Word: "link"}, {Word: "refused", Help: "what the kernel refused"}, {Word: "server", Help: "drained, disabled, enabled, weighed"}, {Word: "session", Help: "logins"},
+	}, Check: func(string) error { return nil }}
+}
+
+// wantsEvent reports whether an event is of the kind that was asked for.
+func (c *call) wantsEvent(e api.Event) bool {
+	switch kind := c.Value("kind"); kind {
+	case "":
+		return e.Kind != "command" && e.Kind != "session"
+	case "all":
+		return true
+	default:
+		return e.Kind == kind
+	}
+}
+
 // events answers the last ones.
 func events(ctx context.Context, c *call) ([]api.Event, error) {
 	all := []api.Event{}
@@ -501,6 +534,9 @@ func events(ctx context.Context, c *call) ([]api.Event, error) {
 	for e, err := range c.API.Events(ctx, 0, false) {
 		if err != nil {
 			return nil, err
+		}
+		if !c.wantsEvent(e) {
+			continue
 		}
 		if all = append(all, e); len(all) > 2*n {
 			all = slices.Clone(all[len(all)-n:])
@@ -522,7 +558,9 @@ func drawEvents(c *call, events []api.Event) error {
 		if err != nil {
 			return ended(c.asking, err)
 		}
-		c.event(e)
+		if c.wantsEvent(e) {
+			c.event(e)
+		}
 	}
 	return nil
 }
