@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dipper/appliance/api"
 	"dipper/appliance/config"
 	"dipper/appliance/ipvs"
@@ -95,15 +97,32 @@ type fakeTable struct {
 	ipvs.Fake
 	*journal
 	foreign chan struct{}
+	lacks   string // a scheduler that this kernel has not
+	misses  bool   // every other dump misses an entry
+	dumps   int
+}
+
+func (f *fakeTable) Observe(ctx context.Context) (ipvs.Table, error) {
+	table, err := f.Fake.Observe(ctx)
+	if f.dumps++; f.misses && f.dumps%2 == 1 {
+		table.Services[0].RealServers = table.Services[0].RealServers[1:]
+	}
+	return table, err
 }
 
 func (f *fakeTable) Watch(context.Context) (<-chan struct{}, error) { return f.foreign, nil }
 
 func (f *fakeTable) Apply(ctx context.Context, ops []ipvs.Op) error {
+	var errs []error
 	for _, op := range ops {
+		if f.lacks != "" && op.Kind == ipvs.AddService && op.Service.Scheduler == f.lacks {
+			errs = append(errs, &ipvs.OpError{Op: op, Err: unix.ENOENT})
+			continue
+		}
 		f.add(op.String())
+		errs = append(errs, f.Fake.Apply(ctx, []ipvs.Op{op}))
 	}
-	return f.Fake.Apply(ctx, ops)
+	return errors.Join(errs...)
 }
 
 // fakeResponders adds what is served to the journal.

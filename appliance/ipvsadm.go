@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/candidate"
 	"dipper/appliance/config"
 	"dipper/appliance/director"
 	"dipper/appliance/ipvs"
@@ -152,15 +153,54 @@ func (r *reconciler) merge(table ipvs.Table, beside control) (func(*intent), err
 	}
 	adopted.IPVS = beside.adopted(adopted.IPVS)
 	base, kept := r.in.verbs.lift(r.in.config, adopted)
-	yaml := config.Render(base)
-	cfg, err := config.Parse("running configuration", yaml)
+	yaml, cfg, err := r.in.rewritten(base)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, err
 	}
 	return func(in *intent) {
 		configure(in.source, yaml, cfg)(in)
 		in.verbs = kept
 	}, nil
+}
+
+// rewritten writes next as YAML: with the comments of what is running, if there
+// are any, and otherwise with every default said. The configuration that it
+// answers is what was read back.
+func (in intent) rewritten(next *config.Config) ([]byte, *config.Config, error) {
+	if bytes.ContainsRune(in.yaml, '#') {
+		yaml, err := in.edited(next)
+		if err == nil {
+			cfg, err := config.Parse("running configuration", yaml)
+			if err == nil && len(config.Diff(cfg, next)) == 0 {
+				return yaml, cfg, nil
+			}
+		}
+	}
+	yaml := config.Render(next)
+	cfg, err := config.Parse("running configuration", yaml)
+	if err != nil {
+		return nil, nil, refusal(err)
+	}
+	return yaml, cfg, nil
+}
+
+// edited makes what is running, as it was written, say the same as next, by
+// the commands that lead there.
+func (in intent) edited(next *config.Config) ([]byte, error) {
+	var docs [3]*candidate.Document
+	for i, yaml := range [][]byte{in.yaml, config.Render(in.config), config.Render(next)} {
+		doc, err := candidate.Parse("running configuration", yaml)
+		if err != nil {
+			return nil, err
+		}
+		docs[i] = doc
+	}
+	written, before, after := docs[0], docs[1], docs[2]
+	commands := candidate.Changes(candidate.View{Secrets: true}, before, after)
+	if err := written.Run("edits", strings.Join(commands, "\n")); err != nil {
+		return nil, err
+	}
+	return written.YAML(), nil
 }
 
 // resolvePatience is how long all names of one command may take together.

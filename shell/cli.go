@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -43,6 +44,9 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 	case word == "debug" && len(rest) > 0:
 		return debug(ctx, c, rest, out, errOut)
 	case word == "ipvsadm":
+		if !restores(rest) {
+			in = nil
+		}
 		return program(ctx, c, args, in, out, errOut)
 	case word == "server" && len(rest) > 1:
 		return setServer(ctx, c, rest, out)
@@ -109,6 +113,14 @@ func debug(ctx context.Context, c *api.Client, argv []string, out, errOut io.Wri
 		return ExitError(res.Exit)
 	}
 	return nil
+}
+
+// restores tells whether a command line of ipvsadm reads its standard input: a
+// connection that carries a request's body for nothing cannot be used again.
+func restores(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return a == "--restore" || strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, "R")
+	})
 }
 
 // program runs a program of the image, or the appliance's own ipvsadm.
