@@ -1,0 +1,403 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+func as(t *testing.T, user, session string) context.Context {
+	t.Helper()
+	return api.WithActor(t.Context(), api.Actor{User: user, Role: api.Admin, Session: session, From: "192.0.2.1"})
+}
+
+// candidateOf opens a candidate and sets what the commands say.
+func candidateOf(t *testing.T, ctx context.Context, b *backend, commands ...string) api.Candidate {
+	t.Helper()
+	c, err := b.OpenCandidate(ctx, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range commands {
+		words := strings.Fields(command)
+		if c, err = b.EditCandidate(ctx, c.ID, api.Edit{Kind: api.EditKind(words[0]), Words: words[1:]}); err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+	}
+	return c
+}
+
+func weight(t *testing.T, m *machine) string {
+	t.Helper()
+	table := m.table.String()
+	_, rest, _ := strings.Cut(table, "-r 192.168.4.100:80 -g -w ")
+	w, _, _ := strings.Cut(rest, "\n")
+	return w
+}
+
+const heavier = "set services web real-servers 192.168.4.100 weight 9"
+
+func TestCommit(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b, heavier)
+		if !c.Changed || c.Stale {
+			t.Errorf("candidate %+v: want it changed", c)
+		}
+		compared, err := b.CompareCandidate(anna, c.ID, "running")
+		wantPlan := []string{"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 9"}
+		if err != nil || !slices.Equal(compared.Plan, wantPlan) || !slices.Equal(compared.Commands, []string{heavier}) || len(compared.Disturbed) > 0 {
+			t.Errorf("compare: %+v, %v", compared, err)
+		}
+		if done, err := b.Commit(anna, c.ID, api.CommitOptions{CheckOnly: true}); err != nil || !slices.Equal(done.Plan, wantPlan) || done.Revision != 0 {
+			t.Errorf("check: %+v, %v", done, err)
+		}
+		if w := weight(t, m); w != "1" {
+			t.Errorf("comparing and checking made the weight %s", w)
+		}
+		done, err := b.Commit(anna, c.ID, api.CommitOptions{Comment: "more"})
+		if err != nil || done.Revision != 2 || weight(t, m) != "9" {
+			t.Errorf("commit: %+v, %v, weight %s", done, err, weight(t, m))
+		}
+		revisions, err := b.Revisions(anna)
+		if err != nil || len(revisions) != 2 || revisions[0].User != "anna" || revisions[0].Comment != "more" || revisions[1].Via != "boot: test" {
+			t.Errorf("revisions %+v, %v", revisions, err)
+		}
+		if s := b.Status(anna, -1); s.Unsaved || s.Source != "revision 2" {
+			t.Errorf("status %+v", s)
+		}
+		// The candidate goes on, and back to what was booted with.
+		if _, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: api.EditRollback, Words: []string{"1"}}); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil || done.Revision != 3 || weight(t, m) != "1" {
+			t.Errorf("rollback: %+v, %v, weight %s", done, err, weight(t, m))
+		}
+		if done, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil || done.Revision != 0 {
+			t.Errorf("a commit of nothing: %+v, %v", done, err)
+		}
+	})
+}
+
+func TestCommitRefused(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		table := m.table.String()
+		{
+			c := candidateOf(t, anna, b, "delete services web listen")
+			var no *api.Error
+			if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); !errors.As(err, &no) || !strings.Contains(no.Error(), "listen is missing") {
+				t.Errorf("got %v", err)
+			}
+			compared, err := b.CompareCandidate(anna, c.ID, "running")
+			if err != nil || len(compared.Warnings) < 2 || len(compared.Tree) == 0 {
+				t.Errorf("compare: %+v, %v", compared, err)
+			}
+		}
+		{
+			m.table.lacks = "mh"
+			c := candidateOf(t, anna, b, heavier, "set services bad listen 192.168.4.15:81 forward dr scheduler mh")
+			var no *api.Error
+			if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); !errors.As(err, &no) || !strings.Contains(no.Message, "is back") || !strings.Contains(no.Error(), `service "bad"`) {
+				t.Errorf("got %v", err)
+			}
+			if s := b.Status(anna, -1); s.State != api.Serving || s.Unsaved {
+				t.Errorf("status %+v", s)
+			}
+		}
+		{
+			c := candidateOf(t, anna, b)
+			var no *api.Error
+			_, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: api.EditSet, Words: []string{"services", "web", "scheduler", "lcss"}})
+			if !errors.As(err, &no) || no.Word != 4 {
+				t.Errorf("got %+v, want the fourth word at fault", err)
+			}
+		}
+		{
+			viewer := api.WithActor(t.Context(), api.Actor{User: "vera", Role: api.Viewer})
+			if _, err := b.OpenCandidate(viewer, false); err == nil {
+				t.Error("a viewer configures")
+			}
+		}
+		if got := m.table.String(); got != table {
+			t.Errorf("table:\n%swant:\n%s", got, table)
+		}
+	})
+}
+
+func TestSecondCommitterIsTold(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		first := candidateOf(t, anna, b, heavier)
+		second := candidateOf(t, bert, b, "set services web scheduler wlc")
+		if err := b.CloseCandidate(bert, first.ID); err == nil {
+			t.Error("bert closed anna's private candidate")
+		}
+		if _, err := b.Commit(bert, first.ID, api.CommitOptions{}); err == nil {
+			t.Error("bert committed anna's private candidate")
+		}
+		if _, err := b.Commit(anna, first.ID, api.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var no *api.Error
+		_, err := b.Commit(bert, second.ID, api.CommitOptions{})
+		if !errors.As(err, &no) || !no.Conflict || !slices.Contains(no.Details, heavier) {
+			t.Errorf("got %v, want a conflict that says what changed", err)
+		}
+		if _, err := b.Commit(bert, second.ID, api.CommitOptions{Anyway: true}); err != nil {
+			t.Fatal(err)
+		}
+		if w := weight(t, m); w != "1" {
+			t.Errorf("bert's candidate says weight 1, it is %s", w)
+		}
+	})
+}
+
+func TestSharedCandidate(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		c, err := b.OpenCandidate(anna, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined, err := b.OpenCandidate(bert, true)
+		if err != nil || joined.ID != c.ID {
+			t.Errorf("bert got %+v, %v; want to join %s", joined, err, c.ID)
+		}
+		if _, err := b.EditCandidate(bert, c.ID, api.Edit{Kind: api.EditSet, Words: strings.Fields(heavier)[1:]}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.SessionEnded(anna, "s1", false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || weight(t, m) != "9" {
+			t.Errorf("commit: %v, weight %s", err, weight(t, m))
+		}
+	})
+}
+
+func TestCommitConfirmed(t *testing.T) {
+	tenMinutes := api.CommitOptions{Confirm: api.Duration(10 * time.Minute), Comment: "careful"}
+	tests := map[string]struct {
+		then   func(t *testing.T, m *machine, b *backend) // after the commit
+		after  time.Duration
+		weight string
+		saved  bool
+	}{
+		"not yet over": {after: 9 * time.Minute, weight: "9"},
+		"over":         {after: 11 * time.Minute, weight: "1"},
+		"confirmed": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				if r, err := b.Confirm(as(t, "bert", "s2")); err != nil || r.Number != 2 || r.Comment != "careful" {
+					t.Errorf("Confirm = %+v, %v", r, err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"reverted": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				if err := b.Revert(as(t, "bert", "s2")); err != nil {
+					t.Error(err)
+				}
+			},
+			weight: "1",
+		},
+		"session lost, not yet a minute ago": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
+			after: 59 * time.Second, weight: "9",
+		},
+		"session lost a minute ago": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
+			after: 61 * time.Second, weight: "1",
+		},
+		"another session lost": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s2") },
+			after: 5 * time.Minute, weight: "9",
+		},
+		"session lost, but another confirms": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				lose(t, b, "s1")
+				time.Sleep(30 * time.Second)
+				if _, err := b.Confirm(as(t, "bert", "s2")); err != nil {
+					t.Error(err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"a plain commit confirms": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				bert := as(t, "bert", "s2")
+				c := candidateOf(t, bert, b)
+				if done, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || done.Revision != 2 {
+					t.Errorf("commit: %+v, %v", done, err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"a second one extends, and goes all the way back": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				time.Sleep(9 * time.Minute)
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.100 weight 5")
+				if _, err := b.Commit(anna, c.ID, tenMinutes); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(9 * time.Minute)
+				synctest.Wait()
+				if w := weight(t, m); w != "5" {
+					t.Errorf("weight %s, want 5 for another minute", w)
+				}
+			},
+			after: 2 * time.Minute, weight: "1",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, heavier)
+				done, err := b.Commit(anna, c.ID, tenMinutes)
+				if err != nil || done.Revision != 0 || !done.ConfirmBy.Equal(time.Now().Add(10*time.Minute)) {
+					t.Fatalf("commit: %+v, %v", done, err)
+				}
+				if s := b.Status(anna, -1); s.ConfirmBy.IsZero() || !s.Unsaved || weight(t, m) != "9" {
+					t.Errorf("status %+v, weight %s", s, weight(t, m))
+				}
+				if r, err := b.Revisions(anna); err != nil || len(r) > 0 {
+					t.Errorf("what nobody confirmed is kept: %+v, %v", r, err)
+				}
+				if _, err := b.Save(anna, ""); err == nil {
+					t.Error("what nobody confirmed was saved")
+				}
+				if tt.then != nil {
+					tt.then(t, m, b)
+				}
+				time.Sleep(tt.after)
+				synctest.Wait()
+				if w := weight(t, m); w != tt.weight {
+					t.Errorf("weight %s, want %s", w, tt.weight)
+				}
+				revisions, err := b.Revisions(anna)
+				if err != nil || (len(revisions) > 0) != tt.saved {
+					t.Errorf("revisions %+v, %v", revisions, err)
+				}
+			})
+		})
+	}
+}
+
+func lose(t *testing.T, b *backend, session string) {
+	t.Helper()
+	if err := b.SessionEnded(t.Context(), session, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnconfirmedOutlivesTheControlPlane kills it before the deadline, and
+// starts it again before and after.
+func TestUnconfirmedOutlivesTheControlPlane(t *testing.T) {
+	for name, tt := range map[string]struct {
+		away   time.Duration
+		before string // weight right after the restart
+	}{
+		"back in time": {time.Minute, "9"},
+		"back late":    {time.Hour, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.options.Uptime = nil
+				m.boots(pair)
+				b, kill := m.serves(t)
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, heavier)
+				if _, err := b.Commit(anna, c.ID, api.CommitOptions{Confirm: api.Duration(10 * time.Minute)}); err != nil {
+					t.Fatal(err)
+				}
+				kill()
+				time.Sleep(tt.away)
+				b, kill = m.serves(t)
+				defer kill()
+				if w := weight(t, m); w != tt.before {
+					t.Errorf("after the restart: weight %s, want %s", w, tt.before)
+				}
+				if confirmBy := b.Status(anna, -1).ConfirmBy; confirmBy.IsZero() != (tt.before == "1") {
+					t.Errorf("to be confirmed by %v", confirmBy)
+				}
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if w := weight(t, m); w != "1" || b.Status(anna, -1).Unsaved {
+					t.Errorf("in the end: weight %s", w)
+				}
+			})
+		})
+	}
+}
+
+func TestCommitFromMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		b, kill := m.serves(t)
+		defer kill()
+		root := t.Context()
+		access, err := b.Access(root, -1)
+		if err != nil || len(access.OneTimePassword) < 16 || len(access.Users) > 0 {
+			t.Errorf("access %+v, %v: want a one-time password", access, err)
+		}
+		c, err := b.OpenCandidate(root, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.EditCandidate(root, c.ID, api.Edit{Kind: api.EditOverride, Text: pair}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Commit(root, c.ID, api.CommitOptions{Confirm: api.Duration(time.Minute)}); err == nil {
+			t.Error("there is nothing that an unconfirmed commit could go back to")
+		}
+		done, err := b.Commit(root, c.ID, api.CommitOptions{})
+		if err != nil || done.Revision != 1 || weight(t, m) != "1" {
+			t.Errorf("commit: %+v, %v", done, err)
+		}
+		if s := b.Status(root, -1); s.State != api.Serving || s.Unsaved {
+			t.Errorf("status %+v", s)
+		}
+		if access, err := b.Access(root, -1); err != nil || access.OneTimePassword != "" || !slices.Equal(access.Listen, []string{"192.168.4.5:22"}) {
+			t.Errorf("access %+v, %v: want no one-time password any more", access, err)
+		}
+	})
+}
+
+func TestSecretsAreNotShown(t *testing.T) {
+	const hash = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+	bubble(t, pair+"management: {ssh: {users: {anna: {role: admin, password-hash: "+hash+"}}}}\n", func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b)
+		for _, format := range []api.ShowFormat{api.FormatYAML, api.FormatCommands, api.FormatJSON} {
+			for what, show := range map[string]func(q api.ShowQuery) (string, error){
+				"candidate": func(q api.ShowQuery) (string, error) { return b.ShowCandidate(anna, c.ID, q) },
+				"running":   func(q api.ShowQuery) (string, error) { return b.ShowConfig(anna, "running", q) },
+			} {
+				if text, err := show(api.ShowQuery{Format: format}); err != nil || strings.Contains(text, hash) || !strings.Contains(text, "anna") {
+					t.Errorf("%s as %s, %v:\n%s", what, format, err, text)
+				}
+				if text, err := show(api.ShowQuery{Format: format, Secrets: true}); err != nil || !strings.Contains(text, hash) {
+					t.Errorf("%s as %s, secrets asked for, %v:\n%s", what, format, err, text)
+				}
+			}
+		}
+		viewer := api.WithActor(t.Context(), api.Actor{User: "vera", Role: api.Viewer})
+		if _, err := b.ShowConfig(viewer, "running", api.ShowQuery{Secrets: true}); err == nil {
+			t.Error("a viewer sees secrets")
+		}
+		if access, err := b.Access(anna, -1); err != nil || len(access.Users) != 1 || access.Users[0].PasswordHash != hash {
+			t.Errorf("access %+v, %v", access, err)
+		}
+	})
+}
