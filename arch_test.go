@@ -53,7 +53,7 @@ func TestArrows(t *testing.T) {
 		"dipper/appliance/api":        {},
 		"dipper/appliance/config":     {},
 		"dipper/appliance/candidate":  {"dipper/appliance/config"},
-		"dipper/appliance/store":      {},
+		"dipper/appliance/store":      {"dipper/appliance/store"},
 		"dipper/appliance/ipvs":       {},
 		"dipper/appliance/ipvsadm":    {"dipper/appliance/ipvs"},
 		"dipper/appliance/network":    {},

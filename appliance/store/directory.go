@@ -9,7 +9,7 @@ import (
 
 // maxFile is the largest file that is read: room for the largest
 // configuration and what is written above it.
-const maxFile = 4 << 20
+const maxFile = 32 << 20
 
 // Directory is a FileSystem of real files below one directory, which symbolic
 // links do not lead out of.
