@@ -36,7 +36,7 @@ func serverCommand() *command {
 			sub(api.Drain, "no new connections; present ones go on"),
 			sub(api.Disable, "take it out; its connections end"),
 			enable,
-			sub(api.Weigh, "give it another weight", grammar.Arg{Name: "weight", Help: "0 to 65535", Check: isNumber(0, 65535)}),
+			sub(api.Weigh, "give it another weight", grammar.Arg{Name: "weight", Help: "0 to 2147483647", Check: isNumber(0, 1<<31-1)}),
 		},
 	}
 }

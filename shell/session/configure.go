@@ -237,7 +237,7 @@ func explainConflict(err error) error {
 		return err
 	}
 	explained := *no
-	explained.Details = append(slices.Clone(no.Details),
+	explained.Details = append(append([]string{"what changed meanwhile:"}, no.Details...),
 		`what to do: "compare" shows your changes against the running configuration as it is now;`,
 		`"commit anyway" makes the candidate the running configuration, which undoes what the other changed;`,
 		`"discard" begins again from the running configuration`)

@@ -112,7 +112,10 @@ func (c *conversation) run(ctx context.Context, line string, parsed *grammar.Cal
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if c.screen != nil {
-		defer c.screen.OnInterrupt(func() { cancel(terminal.ErrInterrupted) })()
+		defer c.screen.OnInterrupt(func() {
+			_, _ = io.WriteString(c.screen, "^C\n") // says that it was heard
+			cancel(terminal.ErrInterrupted)
+		})()
 	}
 	call := &call{Call: parsed, conversation: c, asking: ctx, style: c.style()}
 	call.json, call.style.Exact = parsed.Has("--json"), parsed.Has("--exact")

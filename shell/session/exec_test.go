@@ -117,6 +117,7 @@ func TestConflict(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	want := `error: the running configuration changed since this candidate was opened
+  what changed meanwhile:
   bob committed revision 8
   what to do: "compare" shows your changes against the running configuration as it is now;
   "commit anyway" makes the candidate the running configuration, which undoes what the other changed;

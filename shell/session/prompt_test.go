@@ -203,7 +203,15 @@ ann@lb1> monitor log
 10:00:11 appliance: tick
 10:00:12 appliance: tick
 _`)
-		d.types(ctrlC, ctrlL, "show version", enter)
+		d.types(ctrlC)
+		d.sees(`
+ann@lb1> monitor log
+10:00:10 appliance: tick
+10:00:11 appliance: tick
+10:00:12 appliance: tick
+^C
+ann@lb1> _`)
+		d.types(ctrlL, "show version", enter)
 		d.sees(`
 ann@lb1> show version
 Dipper  0.4

@@ -160,11 +160,20 @@ func (c *conversation) watchEvents(ctx context.Context) {
 			}
 			last = e.Number
 			if announced(e.Kind) && e.Actor.Session != c.Actor.Session {
-				c.screen.Announce(fmt.Sprintf("*** %s %s", who(e.Actor), cells.Safe(e.Text)))
+				c.screen.Announce(announcement(e))
 			}
 		}
 		pause(ctx, retryInterval)
 	}
+}
+
+// announcement is what others are told of an event.
+func announcement(e api.Event) string {
+	by := ""
+	if e.Actor != (api.Actor{}) {
+		by = who(e.Actor) + ": "
+	}
+	return "*** " + by + cells.Safe(e.Text)
 }
 
 // announced are the kinds of events that concern everybody who is logged in.

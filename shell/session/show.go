@@ -99,6 +99,9 @@ func weight(rs api.RealServer) string {
 	if rs.Weight == rs.Configured {
 		return strconv.Itoa(int(rs.Weight))
 	}
+	if rs.Weight > rs.Configured {
+		return fmt.Sprintf("%d for %d", rs.Weight, rs.Configured)
+	}
 	return fmt.Sprintf("%d of %d", rs.Weight, rs.Configured)
 }
 
