@@ -28,6 +28,7 @@ var packages = []string{
 	"keepalived",
 	"ndisc6",
 	"nftables",
+	"openssh-client",
 	"socat",
 	"tcpdump",
 }
