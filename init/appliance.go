@@ -15,6 +15,7 @@ import (
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 	"dipper/appliance/realserver/responder"
+	"dipper/appliance/store/volume"
 	"dipper/init/bootconfig"
 	"dipper/init/pid1"
 )
@@ -22,6 +23,9 @@ import (
 // runDir is where PID 1 and its children leave what lives as long as the
 // machine runs.
 const runDir = "/run/dipper"
+
+// stateDir is where the state volume is mounted.
+const stateDir = runDir + "/volume"
 
 // dhcpRetry is how long a link without a DHCP client waits for its next one.
 const dhcpRetry = 5 * time.Second
@@ -47,6 +51,7 @@ func runAppliance(ctx context.Context) error {
 		Up:         line.Up,
 		Network:    net,
 		View:       net,
+		State:      volume.New(stateDir),
 		OpenTable:  openTable,
 		Responders: responders,
 		DHCP:       dhcp(log),

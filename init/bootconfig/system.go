@@ -35,7 +35,7 @@ func (m kernelMounter) Mount(device, fsType string) (directory string, unmount f
 		return "", nil, err
 	}
 	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount(device, directory, fsType, flags, ""); err != nil {
+	if err := mountReadOnly(device, directory, fsType, flags); err != nil {
 		err = fmt.Errorf("%s: %w", fsType, err)
 		return "", nil, errors.Join(err, os.Remove(directory))
 	}
@@ -46,4 +46,21 @@ func (m kernelMounter) Mount(device, fsType string) (directory string, unmount f
 		return os.Remove(directory)
 	}
 	return directory, unmount, nil
+}
+
+// mountReadOnly mounts a device. One that is mounted to be written, as the
+// control plane does with the state volume, cannot be mounted read-only beside
+// that, since both are one file system: then the mount alone is.
+func mountReadOnly(device, directory, fsType string, flags uintptr) error {
+	err := unix.Mount(device, directory, fsType, flags, "")
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if err := unix.Mount(device, directory, fsType, flags&^unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("", directory, "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
+		return errors.Join(err, unix.Unmount(directory, 0))
+	}
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestNamedVolume(t *testing.T) {
@@ -169,5 +171,34 @@ func TestKernelMounts(t *testing.T) {
 	}
 	if _, err := a.readVolume(volume{device: device, filesystem: Filesystem{Type: "nosuchfs"}}, VolumeFile); err == nil {
 		t.Error("mounting an unknown file system succeeds")
+	}
+	readWhileWritten(t, a, device)
+}
+
+// readWhileWritten reads a volume that the control plane has mounted already,
+// and does not write to it.
+func readWhileWritten(t *testing.T, a *acquisition, device string) {
+	t.Helper()
+	written := t.TempDir()
+	if err := unix.Mount(device, written, "ext4", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(written, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	directory, unmount, err := a.Mounter.Mount(device, "ext4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "file"), nil, 0o600); !errors.Is(err, unix.EROFS) {
+		t.Errorf("write to it: %v, want a read-only file system", err)
+	}
+	if err := unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := a.readVolume(volume{device: device, filesystem: Filesystem{Type: "ext4"}}, VolumeFile); err != nil || string(data) != "role: director\n" {
+		t.Errorf("got %q, %v", data, err)
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,12 +28,14 @@ import (
 // looks for it.
 const Label = "DIPPER-STATE"
 
-// Volume is the state volume of this machine, mounted or not. It is used by
-// one goroutine at a time.
+// Volume is the state volume of this machine, mounted or not. It is safe for
+// concurrent use.
 type Volume struct {
 	directory string // where it is mounted
-	files     *store.Directory
-	notes     []string
+
+	mu    sync.Mutex
+	files *store.Directory
+	notes []string
 }
 
 // New makes a Volume that is to be mounted on a directory, which need not be
@@ -42,6 +46,8 @@ func New(directory string) *Volume { return &Volume{directory: directory} }
 // plane, and gives its files and its device. Without any, files are nil. Of
 // several the first that a machine would boot from is taken.
 func (v *Volume) Open(ctx context.Context) (store.FileSystem, string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.notes = nil
 	device, err := mounted(v.directory)
 	if err != nil {
@@ -76,7 +82,11 @@ func (v *Volume) use(device string) error {
 }
 
 // Notes says what is odd about the volume though it can be used.
-func (v *Volume) Notes() []string { return v.notes }
+func (v *Volume) Notes() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.notes)
+}
 
 // mountOne mounts the device that init/bootconfig would boot from: the first
 // with a boot file or, where none has one, the first.
@@ -142,6 +152,8 @@ func mountError(err error) error {
 // anything is refused with a *HeldError unless overwrite; one that is in use
 // always.
 func (v *Volume) Format(ctx context.Context, device string, overwrite bool) (store.FileSystem, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if device, err := mounted(v.directory); err != nil || device != "" {
 		return nil, errors.Join(err, fmt.Errorf("the state volume is mounted already: %s", device))
 	}
@@ -159,6 +171,8 @@ func (v *Volume) Format(ctx context.Context, device string, overwrite bool) (sto
 
 // Space gives the size of the mounted volume and what of it is free, in bytes.
 func (v *Volume) Space() (size, free uint64, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.files == nil {
 		return 0, 0, fmt.Errorf("state volume: %w", fs.ErrNotExist)
 	}
@@ -171,6 +185,8 @@ func (v *Volume) Space() (size, free uint64, err error) {
 
 // Close unmounts the volume.
 func (v *Volume) Close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.files == nil {
 		return nil
 	}
