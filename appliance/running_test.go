@@ -393,6 +393,15 @@ func TestServerVerbs(t *testing.T) {
 		want("edited", "192.168.4.100:80 0/1 disabled, 192.168.4.200:80 3/3 up")
 		set(api.ServerVerb{Server: "192.168.4.100", Verb: api.Enable})
 		want("enabled", "192.168.4.100:80 1/1 up, 192.168.4.200:80 3/3 up")
+		set(api.ServerVerb{Server: "192.168.4.200", Verb: api.Drain})
+		if status, said := adm(t, b, "", "-e -t 192.168.4.15:80 -r 192.168.4.100 -g -w 4"); status != 0 {
+			t.Errorf("ipvsadm: %d, %s", status, said)
+		}
+		want("drained, and the other edited", "192.168.4.100:80 4/4 up, 192.168.4.200:80 0/3 drained")
+		if status, said := adm(t, b, "", "-e -t 192.168.4.15:80 -r 192.168.4.200 -g -w 6"); status != 0 {
+			t.Errorf("ipvsadm: %d, %s", status, said)
+		}
+		want("drained, and then edited", "192.168.4.100:80 4/4 up, 192.168.4.200:80 6/6 up")
 		for _, v := range []api.ServerVerb{
 			{Server: "192.168.4.9", Verb: api.Drain},
 			{Server: "192.168.4.100", Service: "mail", Verb: api.Drain},
