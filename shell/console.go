@@ -110,21 +110,24 @@ func (c *console) visit(ctx context.Context, device tty, keys *keyboard) error {
 		io.Reader
 		io.Writer
 	}{view, device}, "")
-	g, err := c.admit(ctx, screen)
+	line, err := c.await(ctx, screen)
+	if err != nil {
+		return ignoreEOF(err) // ^C, or ^D on an empty line
+	}
+	defer device.Quiet()()
+	g, err := c.identify(ctx, screen, strings.TrimSpace(line))
 	if err != nil || g.User == "" {
 		return err
 	}
-	defer device.Quiet()()
 	return c.work(ctx, g, device, view)
 }
 
-// admit shows the status until somebody has logged in. No user and no error:
-// try again.
-func (c *console) admit(ctx context.Context, screen *term.Terminal) (access.Grant, error) {
+// await shows the status until somebody has typed a line.
+func (c *console) await(ctx context.Context, screen *term.Terminal) (string, error) {
 	// The first block comes before the prompt, all others above it.
 	first, err := c.showFirst(ctx, screen, screen.SetPrompt)
 	if err != nil {
-		return access.Grant{}, err
+		return "", err
 	}
 	showing, stop := context.WithCancel(ctx)
 	shown := make(chan error, 1)
@@ -134,10 +137,7 @@ func (c *console) admit(ctx context.Context, screen *term.Terminal) (access.Gran
 	if showErr := <-shown; err == nil && !errors.Is(showErr, context.Canceled) {
 		err = showErr
 	}
-	if err != nil {
-		return access.Grant{}, ignoreEOF(err) // ^C, or ^D on an empty line
-	}
-	return c.identify(ctx, screen, strings.TrimSpace(line))
+	return line, err
 }
 
 // showFirst writes a block as soon as there is something to show, and answers
@@ -207,7 +207,8 @@ func (c *console) greeting(ctx context.Context, s api.Status) (text, prompt stri
 	return text, name + " login: "
 }
 
-// identify finds out who somebody is who typed a line.
+// identify finds out who somebody is who typed a line. No user and no error:
+// nobody, who may try again.
 func (c *console) identify(ctx context.Context, screen *term.Terminal, line string) (access.Grant, error) {
 	a, err := c.gate.Access(ctx, -1)
 	if err != nil {
