@@ -31,7 +31,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %s", file, warning)
 		}
 	}
-	if tested < 36 {
-		t.Errorf("found %d examples, want the 12 clusters of 3 machines", tested)
+	if tested < 39 {
+		t.Errorf("found %d examples, want the 13 clusters of 3 machines", tested)
 	}
 }
