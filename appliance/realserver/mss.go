@@ -18,7 +18,8 @@ const (
 	sizeIPv6 = 40
 	sizeTCP  = 20
 	sizeUDP  = 8
-	sizeGUE  = 4 // without the private fields of remote checksum offload
+	sizeGUE  = 4
+	sizeRemC = 8 // GUE's private fields of remote checksum offload (include/net/gue.h)
 	sizeGRE  = 4 // without a checksum, which a real server's kernel does not take
 )
 
@@ -41,10 +42,12 @@ func clamp(v config.VirtualAddress, mtu int) network.MSSClamp {
 
 // overhead is what lies between the outer and the inner IP header.
 func overhead(t config.Tunnel) int {
-	switch t.Type {
-	case config.GUE:
+	switch {
+	case t.Type == config.GUE && t.RemoteChecksum:
+		return sizeUDP + sizeGUE + sizeRemC
+	case t.Type == config.GUE:
 		return sizeUDP + sizeGUE
-	case config.GRE:
+	case t.Type == config.GRE:
 		return sizeGRE
 	default:
 		return 0

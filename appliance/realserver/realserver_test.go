@@ -221,6 +221,8 @@ func TestClamps(t *testing.T) {
 			1500 - 20 - 8 - 4 - 20 - 20, 1500 - 40 - 8 - 4 - 40 - 20},
 		{"gue with a checksum, which UDP has room for", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gue, port: 6080, checksum: true",
 			1500 - 20 - 8 - 4 - 20 - 20, 1500 - 40 - 8 - 4 - 40 - 20},
+		{"gue with remote checksum offload", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gue, remote-checksum: true",
+			1500 - 20 - 8 - 4 - 8 - 20 - 20, 1500 - 40 - 8 - 4 - 8 - 40 - 20},
 		{"gre", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gre",
 			1500 - 20 - 4 - 20 - 20, 1500 - 40 - 4 - 40 - 20},
 		{"the smallest MTU of the links with addresses", `eth0: {mtu: 1400}
