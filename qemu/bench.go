@@ -31,7 +31,7 @@ func runBench(ctx context.Context, arguments []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	path := flags.String("o", "build/bench.json", "file for the figures")
 	parts := flags.String("parts", strings.Join(benchParts, ","), "what to measure")
-	runs := flags.Int("runs", 3, "boots of each system")
+	runs := flags.Int("runs", 5, "boots of each system")
 	withoutDebian := flags.Bool("without-debian", false, "boot: leave the reference out")
 	if err := flags.Parse(arguments); err != nil {
 		return exitStatus(2) // flags has said why

@@ -189,11 +189,11 @@ func openDebian(dir string) (*debian, error) {
 }
 
 // machine boots it, but for its disk. systemd does not print what it does: on
-// a serial console that takes time. no_timer_check is built into Dipper's kernel.
+// a serial console that takes time.
 func (d *debian) machine() machine.Config {
 	return machine.Config{
 		Kernel: d.kernel, Initrds: []string{d.initramfs}, Memory: guestMemory,
-		CommandLine: "root=/dev/vda rw console=ttyS0 panic=-1 no_timer_check net.ifnames=0 fsck.mode=skip systemd.show_status=false",
+		CommandLine: machineCommandLine + " root=/dev/vda rw net.ifnames=0 fsck.mode=skip systemd.show_status=false",
 	}
 }
 

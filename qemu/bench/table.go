@@ -42,9 +42,9 @@ func (r Report) Print(w io.Writer) error {
 func (r Report) printRatios(w io.Writer) {
 	fmt.Fprintln(w)
 	if r.Debian != nil {
-		fmt.Fprintf(w, "Debian / Dipper  %5.2f  (target: at least 10)\n", r.Ratios.DebianToDipper)
+		fmt.Fprintf(w, "Debian / Dipper  %5.2f, fastest boots %5.2f  (target: at least 10)\n", r.Ratios.DebianToDipper, r.Ratios.DebianToDipperFastest)
 	}
-	fmt.Fprintf(w, "Dipper / floor   %5.2f  (target: at most 2)\n", r.Ratios.DipperToFloor)
+	fmt.Fprintf(w, "Dipper / floor   %5.2f, fastest boots %5.2f  (target: at most 2)\n", r.Ratios.DipperToFloor, r.Ratios.DipperToFloorFastest)
 	if r.Ratios.InstructionsToFloor > 0 {
 		fmt.Fprintf(w, "in instructions  %5.2f\n", r.Ratios.InstructionsToFloor)
 	}
