@@ -268,6 +268,56 @@ func TestBesideListings(t *testing.T) {
 	}
 }
 
+// TestBesideSorting lists random tables of addresses all over the space, of
+// which no order of ipvsadm's is one.
+func TestBesideSorting(t *testing.T) {
+	k := beside(t)
+	random := rand.New(rand.NewPCG(7, 8))
+	address := func(six bool) string {
+		if six {
+			return fmt.Sprintf("[%x:%x::%x]", 0x2000+random.IntN(0x1000), random.Uint32()&0xffff, 1+random.IntN(0xfffe))
+		}
+		return fmt.Sprintf("%d.%d.%d.%d", 1+random.IntN(223), random.IntN(256), random.IntN(256), 1+random.IntN(254))
+	}
+	for range 12 {
+		var rules strings.Builder
+		for i := range 1 + random.IntN(60) {
+			six := random.IntN(4) == 0
+			service := fmt.Sprintf("%s %s:%d", []string{"-t", "-u", "--sctp-service"}[random.IntN(3)], address(six), i+1)
+			if random.IntN(5) == 0 {
+				service = fmt.Sprintf("-f %d", random.Uint32()|1)
+				six = false
+			}
+			fmt.Fprintf(&rules, "-A %s -s rr\n", service)
+			for j := range random.IntN(25) {
+				fmt.Fprintf(&rules, "-a %s -r %s:%d -i\n", service, address(random.IntN(6) == 0), j+1)
+			}
+		}
+		real(t, "", "-C")
+		real(t, rules.String(), "-R")
+		for _, line := range []string{"-Ln", "-Ln --nosort"} {
+			sameListing(t, k, nil, strings.Fields(line)...)
+		}
+		if saved, err := runReal("", "-Sn"); err != nil || !slices.Equal(signless(saved.out), signless(runOurs(t, k, nil, "", "-Sn").out)) {
+			t.Errorf("saved rules differ: %v", err)
+		}
+	}
+}
+
+// signless are saved rules without their marks, which ipvsadm writes as
+// negative numbers.
+func signless(saved string) []string {
+	var without []string
+	for line := range strings.Lines(saved) {
+		words := strings.Fields(line)
+		if words[1] == "-f" {
+			words[2] = "mark"
+		}
+		without = append(without, strings.Join(words, " "))
+	}
+	return without
+}
+
 // sameListing lists by this package, between two listings by Debian's program,
 // until those are the same: what is counted and what expires changes meanwhile.
 func sameListing(t *testing.T, k *ipvs.Kernel, names Names, argv ...string) {
