@@ -3,6 +3,7 @@ package ipvs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -21,6 +22,7 @@ type Fake struct {
 	timeouts    Timeouts // zero: defaultTimeouts
 	daemons     []Daemon
 	connections []Connection
+	watches     []chan struct{}
 }
 
 // Observe returns a copy of the table.
@@ -49,17 +51,51 @@ func (f *Fake) Apply(ctx context.Context, ops []Op) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var failed []error
-	for _, op := range ops {
+	for i, op := range ops {
 		err := ctx.Err()
 		if err == nil {
 			f.edits = append(f.edits, op)
 			err = f.apply(op)
+		} else {
+			err = fmt.Errorf("%w: %w", ErrNotTried, err)
 		}
 		if err != nil {
-			failed = append(failed, &OpError{Op: op, Err: err})
+			failed = append(failed, &OpError{Op: op, Index: i, Err: err})
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// Intrude edits the table as somebody else would: Edits does not tell of it,
+// Watch does.
+func (f *Fake) Intrude(ops ...Op) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var failed []error
+	for i, op := range ops {
+		if err := f.apply(op); err != nil {
+			failed = append(failed, &OpError{Op: op, Index: i, Err: err})
+		}
+	}
+	for _, changed := range f.watches {
+		tell(changed)
+	}
+	return errors.Join(failed...)
+}
+
+// Watch does as Kernel.Watch does: it tells of what Intrude does.
+func (f *Fake) Watch(ctx context.Context) (<-chan struct{}, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed := make(chan struct{}, 1)
+	f.watches = append(f.watches, changed)
+	context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.watches = slices.DeleteFunc(f.watches, func(c chan struct{}) bool { return c == changed })
+		close(changed)
+	})
+	return changed, nil
 }
 
 // Close does nothing.

@@ -103,7 +103,7 @@ func (m *Mirror) watching(more int) {
 // edit does to a canonical table what the kernel did. False means that the
 // table was another than it was taken for.
 func (t *Table) edit(op *Op) bool {
-	i, found := slices.BinarySearchFunc(t.Services, op.Service, compareServices)
+	i, found := slices.BinarySearchFunc(t.Services, &op.Service, func(s Service, want *Service) int { return compareServices(&s, want) })
 	switch op.Kind {
 	case AddService:
 		if !found {
@@ -127,7 +127,7 @@ func (t *Table) edit(op *Op) bool {
 }
 
 func (s *Service) edit(op *Op) bool {
-	i, found := slices.BinarySearchFunc(s.RealServers, op.RealServer, compareRealServers)
+	i, found := slices.BinarySearchFunc(s.RealServers, &op.RealServer, func(r RealServer, want *RealServer) int { return compareRealServers(&r, want) })
 	switch {
 	case op.Kind == AddRealServer && !found:
 		s.RealServers = slices.Insert(s.RealServers, i, op.RealServer)

@@ -153,9 +153,9 @@ func (t Table) canonical() Table {
 
 func (t Table) sort() {
 	for i := range t.Services {
-		slices.SortFunc(t.Services[i].RealServers, compareRealServers)
+		slices.SortFunc(t.Services[i].RealServers, func(a, b RealServer) int { return compareRealServers(&a, &b) })
 	}
-	slices.SortFunc(t.Services, compareServices)
+	slices.SortFunc(t.Services, func(a, b Service) int { return compareServices(&a, &b) })
 }
 
 // entries counts virtual services and real servers.
@@ -169,16 +169,31 @@ func (t Table) entries() int {
 
 func (t Table) isCanonical() bool {
 	for i := range t.Services {
-		if !slices.IsSortedFunc(t.Services[i].RealServers, compareRealServers) {
+		if !isSorted(t.Services[i].RealServers, compareRealServers) {
 			return false
 		}
 	}
-	return slices.IsSortedFunc(t.Services, compareServices)
+	return isSorted(t.Services, compareServices)
 }
 
-func compareServices(a, b Service) int { return a.Key.compare(&b.Key) }
+// isSorted is slices.IsSortedFunc without copies of large entries.
+func isSorted[E any](list []E, compare func(a, b *E) int) bool {
+	for i := 1; i < len(list); i++ {
+		if compare(&list[i-1], &list[i]) > 0 {
+			return false
+		}
+	}
+	return true
+}
 
-func compareRealServers(a, b RealServer) int { return a.Target().compare(b.Target()) }
+func compareServices(a, b *Service) int { return a.Key.compare(&b.Key) }
+
+func compareRealServers(a, b *RealServer) int {
+	if c := a.Address.Compare(b.Address); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Port, b.Port)
+}
 
 // compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
 func (k *Key) compare(other *Key) int {
@@ -198,13 +213,6 @@ func (k *Key) compare(other *Key) int {
 		return c
 	}
 	return cmp.Compare(k.FWMark, other.FWMark)
-}
-
-func (t Target) compare(other Target) int {
-	if c := t.Address.Compare(other.Address); c != 0 {
-		return c
-	}
-	return cmp.Compare(t.Port, other.Port)
 }
 
 // sameProperties tells whether a and b differ in nothing that an edit of the

@@ -52,38 +52,49 @@ func Plan(observed, desired Table) []Op {
 		ops = make([]Op, 0, more) // of a first load, all of them
 	}
 	for len(have) > 0 || len(want) > 0 {
-		switch order := compareFirst(have, want, compareServices); {
+		order := compareFirst(have, want, compareServices)
+		switch {
 		case order < 0:
 			remove = append(remove, Op{Kind: DeleteService, Service: have[0].withoutRealServers()})
-			have = skipEqual(have, compareServices)
 		case order > 0:
 			ops = planService(ops, nil, &want[0])
-			want = skipEqual(want, compareServices)
 		default:
 			ops = planService(ops, &have[0], &want[0])
-			have, want = skipEqual(have, compareServices), skipEqual(want, compareServices)
 		}
+		have, want = skipFirst(have, want, order, compareServices)
 	}
 	return append(ops, remove...)
 }
 
 // compareFirst compares the first entries of two lists; the end of a list
 // comes after everything.
-func compareFirst[E any](a, b []E, compare func(a, b E) int) int {
+func compareFirst[E any](a, b []E, compare func(a, b *E) int) int {
 	switch {
 	case len(a) == 0:
 		return 1
 	case len(b) == 0:
 		return -1
 	}
-	return compare(a[0], b[0])
+	return compare(&a[0], &b[0])
+}
+
+// skipFirst drops the first entry of the list where it comes first, or of both
+// where they are equal.
+func skipFirst[E any](a, b []E, order int, compare func(a, b *E) int) ([]E, []E) {
+	if order <= 0 {
+		a = skipEqual(a, compare)
+	}
+	if order >= 0 {
+		b = skipEqual(b, compare)
+	}
+	return a, b
 }
 
 // skipEqual drops the first entry and those that are by the same key: a
 // duplicate, which the configuration refuses. The first counts.
-func skipEqual[E any](list []E, compare func(a, b E) int) []E {
+func skipEqual[E any](list []E, compare func(a, b *E) int) []E {
 	n := 1
-	for n < len(list) && compare(list[0], list[n]) == 0 {
+	for n < len(list) && compare(&list[0], &list[n]) == 0 {
 		n++
 	}
 	return list[n:]
@@ -107,11 +118,10 @@ func planService(ops []Op, have, want *Service) []Op {
 func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
 	var serve, drain, remove []Op
 	for len(have) > 0 || len(want) > 0 {
-		switch order := compareFirst(have, want, compareRealServers); {
+		order := compareFirst(have, want, compareRealServers)
+		switch {
 		case order < 0:
 			remove = append(remove, Op{Kind: DeleteRealServer, Service: service, RealServer: have[0]})
-			have = skipEqual(have, compareRealServers)
-			continue
 		case order > 0:
 			ops = append(ops, Op{Kind: AddRealServer, Service: service, RealServer: want[0]})
 		case have[0] == want[0]:
@@ -120,10 +130,7 @@ func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
 		default:
 			drain = append(drain, Op{Kind: EditRealServer, Service: service, RealServer: want[0]})
 		}
-		if compareFirst(have, want, compareRealServers) == 0 {
-			have = skipEqual(have, compareRealServers)
-		}
-		want = skipEqual(want, compareRealServers)
+		have, want = skipFirst(have, want, order, compareRealServers)
 	}
 	ops = append(ops, serve...)
 	ops = append(ops, drain...)
