@@ -104,3 +104,24 @@ func TestTenThousandServices(t *testing.T) {
 		t.Fatalf("%d services, changes %v", len(c.Services), changes)
 	}
 }
+
+// BenchmarkYAML sets the plain reader beside the library, on one text.
+func BenchmarkYAML(b *testing.B) {
+	text := director(500, 10)
+	b.Run("plain", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := readPlain(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := readOdd(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
