@@ -223,8 +223,8 @@ func listenSocket(path string) (net.Listener, error) {
 // start finds the configuration and puts it into force, or goes into
 // maintenance and looks again until there is one.
 func (b *backend) start(ctx context.Context, o Options) {
-	if source, yaml, found := b.restarted(o); found {
-		b.use(ctx, o, BootConfig{Source: source, YAML: yaml})
+	if k, found := b.restarted(o); found {
+		b.use(ctx, o, BootConfig{Source: k.source, YAML: k.yaml}, k.rules)
 		return
 	}
 	// What follows is a boot, and not a restart of the control plane alone.
@@ -240,7 +240,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 			if err := b.running.saveBoot(boot.Source, boot.YAML); err != nil {
 				o.Log.Error("nobody will know what was booted with", "error", err)
 			}
-			if b.use(ctx, o, boot) {
+			if b.use(ctx, o, boot, nil) {
 				return
 			}
 		}
@@ -255,23 +255,33 @@ func (b *backend) start(ctx context.Context, o Options) {
 
 // restarted answers the configuration that ran before a restart of the control
 // plane.
-func (b *backend) restarted(o Options) (source string, yaml []byte, found bool) {
-	source, yaml, found, err := b.running.load()
+func (b *backend) restarted(o Options) (k kept, found bool) {
+	k, found, err := b.running.load()
 	if err != nil {
 		o.Log.Error("looking for the boot config again", "error", err)
 	}
-	return source, yaml, found
+	return k, found
 }
 
-// use puts a configuration into force if it can be used at all.
-func (b *backend) use(ctx context.Context, o Options, boot BootConfig) bool {
+// use puts a configuration, with rules of ipvsadm's that were typed since, into
+// force if it can be used at all.
+func (b *backend) use(ctx context.Context, o Options, boot BootConfig, rules []byte) bool {
 	b.board.update(func(s *api.Status) { s.Source = boot.Source })
 	cfg, err := config.Parse(boot.Source, boot.YAML)
 	if err != nil {
 		b.maintain(ctx, o, &brokenError{yaml: boot.YAML, err: err})
 		return false
 	}
-	b.adopt(ctx, o, boot, cfg)
+	text := wrote(boot.YAML)
+	if len(rules) > 0 {
+		edited, err := withRules(cfg, rules)
+		if err != nil {
+			o.Log.Error("what was typed in ipvsadm's language is lost", "error", err)
+		} else {
+			text, cfg = text.edited(cfg, edited), edited
+		}
+	}
+	b.adopt(ctx, o, boot.Source, text, cfg)
 	return true
 }
 
@@ -286,7 +296,7 @@ func (b *backend) record(o Options, steps ...Step) {
 
 // adopt puts the first configuration into force. What the kernel refuses is
 // left to the reconciler, which tries again; the rest serves.
-func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *config.Config) {
+func (b *backend) adopt(ctx context.Context, o Options, source string, text *written, cfg *config.Config) {
 	b.board.update(func(s *api.Status) { s.State = api.Applying })
 	kept := b.recall(o)
 	began := time.Now()
@@ -295,7 +305,7 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 		r.pending, r.saved = kept.pending, kept.saved
 		return r.adopt(ctx, func(in *intent) {
 			in.verbs = kept.verbs
-			configure(boot.Source, boot.YAML, cfg)(in)
+			configure(source, text, cfg)(in)
 		})
 	})
 	step := Step{api.BootStep{Name: "apply", Outcome: "done", Detail: fmt.Sprintf("%d edits", done.size())}, began}
@@ -305,7 +315,7 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 	step.Took = api.Duration(time.Since(began))
 	b.record(o, step)
 	o.Log.Info(fmt.Sprintf("%s is %s, %s after the kernel's start, configured by %s",
-		cfg.Role, b.board.await(ctx, -1).State, o.Uptime().Round(time.Millisecond), boot.Source))
+		cfg.Role, b.board.await(ctx, -1).State, o.Uptime().Round(time.Millisecond), source))
 	o.up()
 }
 
@@ -313,7 +323,7 @@ func (b *backend) adopt(ctx context.Context, o Options, boot BootConfig, cfg *co
 type recollection struct {
 	verbs   verbs
 	pending *unconfirmed
-	saved   []byte
+	saved   *config.Config // what the machine boots with; nil: nobody knows
 }
 
 // recall reads it. What cannot be read is as if it had never been.
@@ -326,7 +336,9 @@ func (b *backend) recall(o Options) recollection {
 	if kept.pending, err = b.running.loadPending(); err != nil {
 		o.Log.Error("an unconfirmed commit stays until the next boot", "error", err)
 	}
-	if kept.saved, err = b.saved(); err != nil {
+	saved, err := b.saved()
+	kept.saved = parsedOr(nil, saved)
+	if err != nil {
 		o.Log.Error("nobody knows what is saved", "error", err)
 	}
 	return kept

@@ -43,7 +43,10 @@ func (b *backend) Boot(context.Context) ([]api.BootStep, error) { return b.boot.
 
 func (b *backend) Config(context.Context) ([]byte, error) {
 	in, err := b.reconciler.configured()
-	return in.yaml, err
+	if err != nil {
+		return nil, err
+	}
+	return in.text.text()
 }
 
 // Apply parses the whole configuration before anything of it is looked at by
@@ -54,7 +57,7 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 	if err != nil {
 		return api.Applied{}, refusal(err)
 	}
-	edit := configure(source, yaml, cfg)
+	edit := configure(source, wrote(yaml), cfg)
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Applied, error) {
 		if dryRun {
 			p, err := b.reconciler.preview(ctx, edit)

@@ -107,11 +107,8 @@ func (b *backend) runningDocument() (*candidate.Document, int, error) {
 	if in == nil || in.config == nil {
 		return candidate.New(), 0, nil
 	}
-	doc, err := candidate.Parse("running configuration", in.yaml)
-	if err != nil {
-		return nil, 0, refusal(err)
-	}
-	return doc, in.generation, nil
+	doc, err := in.baseDocument()
+	return doc, in.generation, err
 }
 
 // CloseCandidate forgets a candidate.
@@ -354,7 +351,7 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 		return c, nil
 	}
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Comparison, error) {
-		return b.reconciler.foresee(ctx, c, cfg, configure("candidate", yaml, cfg))
+		return b.reconciler.foresee(ctx, c, cfg, configure("candidate", wrote(yaml), cfg))
 	})
 }
 
@@ -414,7 +411,7 @@ func (b *backend) Changes(ctx context.Context) (api.Comparison, error) {
 // document is the running configuration with what operators made of real
 // servers for good, as it would be saved.
 func (in intent) document() (*candidate.Document, error) {
-	doc, err := parsedDocument("running configuration", in.yaml)
+	doc, err := in.baseDocument()
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -81,11 +82,14 @@ func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *confi
 		return api.Committed{}, b.conflict(e, present)
 	}
 	done := api.Committed{Comparison: compare(present, e.doc)}
-	edit := configure("a commit of "+who(ctx), yaml, cfg)
+	edit := configure("a commit of "+who(ctx), wrote(yaml), cfg)
 	if done.Comparison, err = r.foresee(ctx, done.Comparison, cfg, edit); err != nil || o.CheckOnly {
 		return done, err
 	}
-	same := r.in.config != nil && bytes.Equal(yaml, r.in.yaml)
+	same, err := r.in.isText(yaml)
+	if err != nil {
+		return done, err
+	}
 	if same && r.pending == nil && !b.board.await(ctx, -1).Unsaved {
 		return done, nil // nothing changed, and all is saved
 	}
@@ -104,7 +108,7 @@ func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *confi
 // finish saves what runs after a commit.
 func (b *backend) finish(ctx context.Context, done api.Committed, comment string) (api.Committed, error) {
 	r := b.reconciler
-	revision, err := b.keep(ctx, r.in.yaml, comment, "commit")
+	revision, err := b.keepRunning(ctx, comment, "commit")
 	if err != nil {
 		r.publish()
 		return done, &api.Error{Message: "the configuration runs, but could not be saved; nothing that was saved before is lost", Details: []string{err.Error()}}
@@ -126,7 +130,11 @@ func (b *backend) commitConfirmed(ctx context.Context, edit func(*intent), o api
 		return time.Time{}, &api.Error{Message: "there is no configuration to go back to: commit without confirmed"}
 	}
 	if pending == nil {
-		pending = &unconfirmed{Source: before.source, YAML: before.yaml, Verbs: before.verbs.list()}
+		yaml, err := before.text.text()
+		if err != nil {
+			return time.Time{}, err
+		}
+		pending = &unconfirmed{Source: before.source, YAML: yaml, Verbs: before.verbs.list()}
 	}
 	next := *pending
 	next.Deadline = r.uptime() + time.Duration(o.Confirm)
@@ -159,7 +167,11 @@ func (in intent) baseDocument() (*candidate.Document, error) {
 	if in.config == nil {
 		return candidate.New(), nil
 	}
-	return parsedDocument("running configuration", in.yaml)
+	yaml, err := in.text.text()
+	if err != nil {
+		return nil, err
+	}
+	return parsedDocument("running configuration", yaml)
 }
 
 // foresee completes a comparison with what an edit of the intent would do to
@@ -224,7 +236,7 @@ func (b *backend) Confirm(ctx context.Context) (api.Revision, error) {
 		if r.pending == nil {
 			return api.Revision{}, &api.Error{Message: "there is nothing to confirm"}
 		}
-		revision, err := b.keep(ctx, r.in.yaml, r.pending.Comment, "commit")
+		revision, err := b.keepRunning(ctx, r.pending.Comment, "commit")
 		if err != nil {
 			return revision, &api.Error{Message: "the commit could not be saved and is still unconfirmed", Details: []string{err.Error()}}
 		}
@@ -267,7 +279,7 @@ func (r *reconciler) revert(ctx context.Context, why string) (plan, error) {
 	r.pending = nil
 	return r.adopt(ctx, func(in *intent) {
 		in.verbs = verbsOf(before.Verbs)
-		configure(before.Source, before.YAML, cfg)(in)
+		configure(before.Source, wrote(before.YAML), cfg)(in)
 	})
 }
 
@@ -303,15 +315,15 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 		case r.pending != nil:
 			return api.Revision{}, &api.Error{Message: "an unconfirmed commit is running: confirm it, or revert it, before saving"}
 		}
+		var revision api.Revision
 		doc, err := r.in.document()
-		if err != nil {
-			return api.Revision{}, err
+		switch {
+		case err != nil:
+		case len(r.in.verbs.forGood()) > 0:
+			revision, err = b.keep(ctx, doc.YAML(), nil, comment, "save")
+		default:
+			revision, err = b.keepRunning(ctx, comment, "save")
 		}
-		yaml := r.in.yaml
-		if len(r.in.verbs.forGood()) > 0 {
-			yaml = doc.YAML()
-		}
-		revision, err := b.keep(ctx, yaml, comment, "save")
 		if err != nil {
 			return revision, err
 		}
@@ -321,9 +333,28 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 	})
 }
 
-// keep adds a revision. The very first one is what the machine booted with, so
-// that there is a way back to it.
-func (b *backend) keep(ctx context.Context, yaml []byte, comment, via string) (api.Revision, error) {
+// isText tells whether the running configuration was written so.
+func (in intent) isText(yaml []byte) (bool, error) {
+	if in.config == nil {
+		return false, nil
+	}
+	running, err := in.text.text()
+	return bytes.Equal(yaml, running), err
+}
+
+// keepRunning adds what runs as a revision.
+func (b *backend) keepRunning(ctx context.Context, comment, via string) (api.Revision, error) {
+	yaml, err := b.reconciler.in.text.text()
+	if err != nil {
+		return api.Revision{}, err
+	}
+	return b.keep(ctx, yaml, b.reconciler.in.config, comment, via)
+}
+
+// keep adds a revision; cfg is what yaml says, nil if nobody knows yet. The
+// very first revision is what the machine booted with, so that there is a way
+// back to it.
+func (b *backend) keep(ctx context.Context, yaml []byte, cfg *config.Config, comment, via string) (api.Revision, error) {
 	if len(b.shelf.revisions()) == 0 {
 		source, boot, found, err := b.running.loadBoot()
 		if err == nil && found {
@@ -338,7 +369,7 @@ func (b *backend) keep(ctx context.Context, yaml []byte, comment, via string) (a
 		Time: b.events.now(), User: actor.User, Fingerprint: actor.Fingerprint, Comment: comment, Via: via,
 	})
 	if err == nil {
-		b.reconciler.saved = yaml
+		b.reconciler.saved = parsedOr(cfg, yaml)
 	}
 	return revision, err
 }
@@ -373,16 +404,46 @@ func (b *backend) FormatState(ctx context.Context, device string, overwrite bool
 // stateVolume says where revisions are kept.
 func (b *backend) stateVolume() api.StateVolume { return b.shelf.state() }
 
+// parsedOr is cfg, or what yaml says; nil when nobody can boot with that.
+func parsedOr(cfg *config.Config, yaml []byte) *config.Config {
+	if cfg == nil && yaml != nil {
+		cfg, _ = config.Parse("saved configuration", yaml) // nil with an error
+	}
+	return cfg
+}
+
 // unsaved tells whether what is in force is not what the machine boots with.
 func (r *reconciler) unsaved() bool {
-	if r.in.config == nil || r.pending == nil && len(r.in.verbs.forGood()) == 0 && bytes.Equal(r.in.yaml, r.saved) {
+	if r.in.config == nil {
 		return false
 	}
-	saved, err := config.Parse("saved configuration", r.saved)
-	if err != nil {
-		return true // there is none, or none that could be booted with
+	return r.saved == nil || !sameConfig(r.saved, r.in.verbs.forGood().folded(r.in.config))
+}
+
+// sameConfig tells whether two configurations say the same. It is quick where
+// they share most of their services, or have them alike.
+func sameConfig(a, b *config.Config) bool {
+	if a == b {
+		return true
 	}
-	return len(config.Diff(saved, r.in.verbs.forGood().folded(r.in.config))) > 0
+	x, y := *a, *b
+	x.Services, y.Services = nil, nil
+	return slices.EqualFunc(a.Services, b.Services, sameService) && reflect.DeepEqual(x, y)
+}
+
+func sameService(a, b config.Service) bool {
+	if !slices.Equal(a.RealServers, b.RealServers) && !slices.Equal(sorted(a.RealServers), sorted(b.RealServers)) {
+		return false
+	}
+	a.RealServers, b.RealServers = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// sorted are real servers in one order: theirs says nothing.
+func sorted(servers []config.RealServer) []config.RealServer {
+	return slices.SortedFunc(slices.Values(servers), func(a, b config.RealServer) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port))
+	})
 }
 
 // folded is of as it is saved: a disabled real server is kept with weight 0.

@@ -17,7 +17,7 @@ import (
 type intent struct {
 	config     *config.Config // as configured, verbs being apart; nil: none yet, or maintenance
 	source     string         // where config came from
-	yaml       []byte         // config as it was written
+	text       *written       // config as text; nil without one
 	generation int            // grows with every new config
 	verbs      verbs          // never edited in place
 

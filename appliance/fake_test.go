@@ -163,7 +163,7 @@ type machine struct {
 	ended      chan struct{} // closed when the last run has ended
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	t.Helper()
 	j := &journal{}
 	m := &machine{
@@ -205,7 +205,7 @@ func (m *machine) boots(yaml string) {
 
 // run starts the control plane and answers a client and a way to kill it,
 // which leaves everything as it is.
-func (m *machine) run(t *testing.T) (c *api.Client, kill func()) {
+func (m *machine) run(t testing.TB) (c *api.Client, kill func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -227,7 +227,7 @@ func (m *machine) run(t *testing.T) (c *api.Client, kill func()) {
 }
 
 // await waits until the machine is in one of the states.
-func await(t *testing.T, c *api.Client, states ...api.State) api.Status {
+func await(t testing.TB, c *api.Client, states ...api.State) api.Status {
 	t.Helper()
 	revision := -1
 	for t.Context().Err() == nil {

@@ -53,7 +53,8 @@ func (g *gate) update(next api.Access) {
 func sameAccess(a, b api.Access) bool {
 	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) &&
 		a.OneTimePassword == b.OneTimePassword && a.MaxConnections == b.MaxConnections &&
-		a.MaxPerAddress == b.MaxPerAddress && a.IdleTimeout == b.IdleTimeout &&
+		a.MaxPerAddress == b.MaxPerAddress && a.MaxPerMinute == b.MaxPerMinute &&
+		a.IdleTimeout == b.IdleTimeout && a.HandshakeTimeout == b.HandshakeTimeout &&
 		slices.EqualFunc(a.Users, b.Users, func(x, y api.User) bool {
 			return x.Name == y.Name && x.Role == y.Role && x.PasswordHash == y.PasswordHash &&
 				slices.Equal(x.Keys, y.Keys) && slices.Equal(x.Principals, y.Principals)
@@ -97,7 +98,10 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 		CAs:            ssh.CertificateAuthorities,
 		MaxConnections: ssh.MaxConnections,
 		MaxPerAddress:  ssh.MaxPerAddress,
+		MaxPerMinute:   ssh.MaxPerMinute,
 		IdleTimeout:    api.Duration(ssh.IdleTimeout),
+
+		HandshakeTimeout: api.Duration(ssh.HandshakeTimeout),
 	}
 	if len(ssh.Listen) == 0 {
 		next.Listen = listenAll(own)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"dipper/appliance/api"
-	"dipper/appliance/candidate"
 	"dipper/appliance/config"
 	"dipper/appliance/director"
 	"dipper/appliance/ipvs"
@@ -136,11 +135,41 @@ func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), 
 	}
 	after := editor.State()
 	beside := control{after.Timeouts, after.Daemons}
-	if len(ipvs.Plan(before.Table, after.Table)) == 0 && reflect.DeepEqual(want.control, beside) {
+	ops, same := ipvs.Plan(before.Table, after.Table), reflect.DeepEqual(want.control, beside)
+	if len(ops) == 0 && same {
 		return func(*intent) {}, editor.Zeroed, nil
 	}
 	edit, err := r.merge(after.Table, beside)
-	return edit, editor.Zeroed, err
+	if err != nil {
+		return nil, nil, err
+	}
+	present := r.in.text
+	return func(in *intent) {
+		edit(in)
+		if same {
+			in.text.after, in.text.rules = present, rulesOf(ops)
+		}
+	}, editor.Zeroed, nil
+}
+
+// rulesOf writes edits of the table as ipvsadm -R reads them.
+func rulesOf(ops []ipvs.Op) []byte {
+	var b bytes.Buffer
+	for _, op := range ops {
+		b.WriteString(strings.TrimPrefix(op.String(), "ipvsadm "))
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// withRules is cfg with rules that were typed since it was written.
+func withRules(cfg *config.Config, rules []byte) (*config.Config, error) {
+	_, table := director.Desired(cfg, nil)
+	editor := ipvsadm.NewEditor(ipvsadm.State{Table: table})
+	if err := editor.Restore(bytes.NewReader(rules), &hostNames{ctx: context.Background()}); err != nil {
+		return nil, err
+	}
+	return director.Adopt(cfg, editor.State().Table)
 }
 
 // merge answers an edit of the intent that makes a table, and what is beside
@@ -153,54 +182,11 @@ func (r *reconciler) merge(table ipvs.Table, beside control) (func(*intent), err
 	}
 	adopted.IPVS = beside.adopted(adopted.IPVS)
 	base, kept := r.in.verbs.lift(r.in.config, adopted)
-	yaml, cfg, err := r.in.rewritten(base)
-	if err != nil {
-		return nil, err
-	}
+	text := r.in.text.edited(r.in.config, base)
 	return func(in *intent) {
-		configure(in.source, yaml, cfg)(in)
+		configure(in.source, text, base)(in)
 		in.verbs = kept
 	}, nil
-}
-
-// rewritten writes next as YAML: with the comments of what is running, if there
-// are any, and otherwise with every default said. The configuration that it
-// answers is what was read back.
-func (in intent) rewritten(next *config.Config) ([]byte, *config.Config, error) {
-	if bytes.ContainsRune(in.yaml, '#') {
-		yaml, err := in.edited(next)
-		if err == nil {
-			cfg, err := config.Parse("running configuration", yaml)
-			if err == nil && len(config.Diff(cfg, next)) == 0 {
-				return yaml, cfg, nil
-			}
-		}
-	}
-	yaml := config.Render(next)
-	cfg, err := config.Parse("running configuration", yaml)
-	if err != nil {
-		return nil, nil, refusal(err)
-	}
-	return yaml, cfg, nil
-}
-
-// edited makes what is running, as it was written, say the same as next, by
-// the commands that lead there.
-func (in intent) edited(next *config.Config) ([]byte, error) {
-	var docs [3]*candidate.Document
-	for i, yaml := range [][]byte{in.yaml, config.Render(in.config), config.Render(next)} {
-		doc, err := candidate.Parse("running configuration", yaml)
-		if err != nil {
-			return nil, err
-		}
-		docs[i] = doc
-	}
-	written, before, after := docs[0], docs[1], docs[2]
-	commands := candidate.Changes(candidate.View{Secrets: true}, before, after)
-	if err := written.Run("edits", strings.Join(commands, "\n")); err != nil {
-		return nil, err
-	}
-	return written.YAML(), nil
 }
 
 // resolvePatience is how long all names of one command may take together.

@@ -103,7 +103,9 @@ type reconciler struct {
 	// What follows belongs to the goroutine alone.
 	in      intent
 	pending *unconfirmed    // nil: none
-	saved   []byte          // what the machine boots with; nil: nothing is known
+	saved   *config.Config  // what the machine boots with; nil: nothing is known
+	kept    *written        // the text that a restarted control plane finds
+	keptLen int             // bytes of rules behind it
 	foreign <-chan struct{} // the kernel's changes; nil: not told of
 	// foreignTable tells of edits of the IPVS table; nil: not told of.
 	foreignTable <-chan struct{}
@@ -209,9 +211,9 @@ func (r *reconciler) lookAtLinks(ctx context.Context) {
 }
 
 // configure is an edit of the intent: another running configuration.
-func configure(source string, yaml []byte, cfg *config.Config) func(*intent) {
+func configure(source string, text *written, cfg *config.Config) func(*intent) {
 	return func(in *intent) {
-		in.source, in.yaml, in.config = source, yaml, cfg
+		in.source, in.text, in.config = source, text, cfg
 		in.verbs = in.verbs.kept(cfg)
 		in.generation++
 	}
@@ -253,7 +255,7 @@ func (r *reconciler) publish() {
 	shown := r.in
 	shown.leases = nil // edited in place
 	r.now.Store(&shown)
-	if err := r.running.saveIntent(r.in, r.pending); err != nil {
+	if err := r.keepIntent(); err != nil {
 		r.log.Error("a restart of the control plane will not know the running configuration", "error", err)
 	}
 	r.board.update(func(s *api.Status) {

@@ -23,21 +23,39 @@ type running struct {
 	dir string
 }
 
-// load answers the running configuration and its source; found is false on a
-// machine that has none yet.
-func (r running) load() (source string, yaml []byte, found bool, err error) {
-	yaml, err = os.ReadFile(r.path("config.yaml"))
+// rulesMark ends the YAML in the file of the running configuration. What
+// follows are rules of ipvsadm's, edits since it was written. YAML itself ends
+// a document so (YAML 1.2.2, 9.1.2).
+const rulesMark = "\n...\n"
+
+// maxRulesKept is how many bytes of rules are kept behind the YAML until it is
+// written anew.
+const maxRulesKept = 8 << 20
+
+// kept is what a restarted control plane finds.
+type kept struct {
+	source string
+	yaml   []byte
+	rules  []byte // of ipvsadm's, that were typed since
+}
+
+// load answers the running configuration; found is false on a machine that has
+// none yet.
+func (r running) load() (k kept, found bool, err error) {
+	text, err := os.ReadFile(r.path("config.yaml"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil, false, nil
+		return k, false, nil
 	}
 	if err != nil {
-		return "", nil, false, fmt.Errorf("running configuration: %w", err)
+		return k, false, fmt.Errorf("running configuration: %w", err)
 	}
 	from, err := os.ReadFile(r.path("source"))
 	if err != nil {
-		return "", nil, false, fmt.Errorf("running configuration: %w", err)
+		return k, false, fmt.Errorf("running configuration: %w", err)
 	}
-	return string(from), yaml, true, nil
+	k.source = string(from)
+	k.yaml, k.rules, _ = bytes.Cut(text, []byte(rulesMark))
+	return k, true, nil
 }
 
 // save stores the running configuration. The source is written first: a
@@ -46,8 +64,8 @@ func (r running) save(source string, yaml []byte) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return fmt.Errorf("running configuration: %w", err)
 	}
-	if err := replace(r.path("source"), []byte(source)); err != nil {
-		return fmt.Errorf("running configuration: %w", err)
+	if err := r.saveSource(source); err != nil {
+		return err
 	}
 	if err := replace(r.path("config.yaml"), yaml); err != nil {
 		return fmt.Errorf("running configuration: %w", err)
@@ -55,13 +73,59 @@ func (r running) save(source string, yaml []byte) error {
 	return nil
 }
 
-// saveIntent stores the running configuration, the verbs of operators and the
+func (r running) saveSource(source string) error {
+	if err := replace(r.path("source"), []byte(source)); err != nil {
+		return fmt.Errorf("running configuration: %w", err)
+	}
+	return nil
+}
+
+// addRules adds rules to what is stored; first tells that there are none yet.
+func (r running) addRules(rules []byte, first bool) error {
+	f, err := os.OpenFile(r.path("config.yaml"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("running configuration: %w", err)
+	}
+	if first {
+		rules = append([]byte(rulesMark), rules...)
+	}
+	_, err = f.Write(rules)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("running configuration: %w", err)
+	}
+	return nil
+}
+
+// keepIntent stores the running configuration, the verbs of operators and the
 // unconfirmed commit.
-func (r running) saveIntent(in intent, pending *unconfirmed) error {
-	if in.config == nil {
+func (r *reconciler) keepIntent() error {
+	if r.in.config == nil {
 		return nil
 	}
-	return errors.Join(r.save(in.source, in.yaml), r.saveVerbs(in.verbs), r.savePending(pending))
+	return errors.Join(r.keepText(), r.running.saveVerbs(r.in.verbs), r.running.savePending(r.pending))
+}
+
+// keepText stores the running configuration: where only rules were typed since
+// it was stored, those. With verbs in force a rule does not say what it came to.
+func (r *reconciler) keepText() error {
+	text := r.in.text
+	if text == r.kept {
+		return r.running.saveSource(r.in.source)
+	}
+	if text.after != nil && text.after == r.kept && len(r.in.verbs) == 0 && r.keptLen+len(text.rules) <= maxRulesKept {
+		if err := r.running.addRules(text.rules, r.keptLen == 0); err != nil {
+			return err
+		}
+		r.kept, r.keptLen = text, r.keptLen+len(text.rules)
+		text.after, text.rules = nil, nil
+		return nil
+	}
+	yaml, err := text.text()
+	if err != nil {
+		return err
+	}
+	r.kept, r.keptLen = text, 0
+	return r.running.save(r.in.source, yaml)
 }
 
 // keptVerb is a verb in its file.

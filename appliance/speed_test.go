@@ -1,0 +1,68 @@
+package appliance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"dipper/appliance/api"
+)
+
+// manyRules are so many services with ten real servers each, as ipvsadm -R
+// reads them.
+func manyRules(services int) string {
+	var b strings.Builder
+	for s := range services {
+		fmt.Fprintf(&b, "-A -t 192.168.4.5:%d -s wrr\n", 1000+s)
+		for r := 1; r <= 10; r++ {
+			fmt.Fprintf(&b, "-a -t 192.168.4.5:%d -r 10.1.%d.%d:80 -m -w 1\n", 1000+s, s%250, r)
+		}
+	}
+	return b.String()
+}
+
+// bareDirector has no services yet.
+const bareDirector = `
+role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
+`
+
+func typed(t testing.TB, c *api.Client, in string, words ...string) {
+	t.Helper()
+	var said strings.Builder
+	status, err := c.Program(t.Context(), append([]string{"ipvsadm"}, words...), strings.NewReader(in), io.Discard, &said)
+	if err != nil || status != 0 {
+		t.Fatalf("ipvsadm %q: exit status %d, %v: %s", words, status, err, &said)
+	}
+}
+
+func serveBare(b *testing.B) *api.Client {
+	m := newMachine(b)
+	m.boots(bareDirector)
+	c, _ := m.run(b)
+	await(b, c, api.Serving)
+	return c
+}
+
+// BenchmarkLoad loads 11,000 rules into an empty director.
+func BenchmarkLoad(b *testing.B) {
+	rules := manyRules(1000)
+	for b.Loop() {
+		b.StopTimer()
+		c := serveBare(b)
+		b.StartTimer()
+		typed(b, c, rules, "-R")
+	}
+}
+
+// BenchmarkWeight changes one weight of 10,000.
+func BenchmarkWeight(b *testing.B) {
+	c := serveBare(b)
+	typed(b, c, manyRules(1000), "-R")
+	weight := 1
+	for b.Loop() {
+		weight++
+		typed(b, c, "", "-e", "-t", "192.168.4.5:1500", "-r", "10.1.0.5:80", "-m", "-w", fmt.Sprint(weight))
+	}
+}

@@ -1,0 +1,79 @@
+package appliance
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dipper/appliance/api"
+)
+
+// TestTypedRulesOutliveTheControlPlane: what was typed in ipvsadm's language is
+// kept as rules, and a restarted control plane reads it from them.
+func TestTypedRulesOutliveTheControlPlane(t *testing.T) {
+	m := newMachine(t)
+	m.boots(bareDirector + "# commented\n")
+	c, kill := m.run(t)
+	await(t, c, api.Serving)
+	typed(t, c, manyRules(3), "-R")
+	typed(t, c, "", "-e", "-t", "192.168.4.5:1001", "-r", "10.1.1.5:80", "-m", "-w", "7", "-x", "9", "-y", "8")
+	typed(t, c, "", "-D", "-t", "192.168.4.5:1002")
+	typed(t, c, "", "-E", "-t", "192.168.4.5:1000", "-s", "mh", "-b", "mh-port", "-p", "60")
+	kept, err := os.ReadFile(filepath.Join(m.options.RunDir, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml, rules, _ := strings.Cut(string(kept), rulesMark)
+	if !strings.Contains(yaml, "# commented") || strings.Contains(yaml, "1001") || strings.Count(rules, "\n") != 3*11+3 {
+		t.Errorf("kept:\n%s", kept)
+	}
+	before, err := c.Config(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill()
+	m.take()
+
+	c, _ = m.run(t)
+	if s := await(t, c, api.Serving); s.Edits != 0 || !s.Unsaved {
+		t.Errorf("got %d edits by the successor, unsaved %t; want none, and true", s.Edits, s.Unsaved)
+	}
+	after, err := c.Config(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(before) != string(after) {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// TestUnsavedIsExact: what is typed and taken back is no change.
+func TestUnsavedIsExact(t *testing.T) {
+	m := newMachine(t)
+	m.boots(bareDirector)
+	c, _ := m.run(t)
+	await(t, c, api.Serving)
+	typed(t, c, manyRules(1), "-R")
+	if _, err := c.Save(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		rule    string
+		unsaved bool
+	}{
+		{"-d -t 192.168.4.5:1000 -r 10.1.0.3:80", true},
+		{"-a -t 192.168.4.5:1000 -r 10.1.0.3:80 -m -w 1", false}, // in another place, which says nothing
+		{"-e -t 192.168.4.5:1000 -r 10.1.0.3:80 -m -w 2", true},
+		{"-e -t 192.168.4.5:1000 -r 10.1.0.3:80 -m -w 1", false},
+	} {
+		typed(t, c, "", strings.Fields(step.rule)...)
+		s, err := c.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Unsaved != step.unsaved {
+			t.Errorf("after %s: unsaved %t, want %t", step.rule, s.Unsaved, step.unsaved)
+		}
+	}
+}
