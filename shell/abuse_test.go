@@ -88,7 +88,7 @@ func TestStrangers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			joe := newPerson(t, "joe")
 			a := one(joe)
-			a.MaxPerAddress = 1000 // all of them come from here
+			a.MaxPerAddress, a.MaxPerMinute = 1000, 100_000 // all of them come from here
 			s := start(t, a)
 			there := s.mustDial(t, joe)
 			before := runtime.NumGoroutine()
@@ -112,7 +112,7 @@ func TestStrangers(t *testing.T) {
 			}
 			eventually(t, "the strangers to be gone", func() bool { return len(s.all()) == 1 })
 			eventually(t, "their goroutines to end", func() bool { return runtime.NumGoroutine() <= before+4 })
-			// The rate of arrivals was used up by now; it comes back.
+			// The places of strangers come back.
 			eventually(t, "somebody new to get in", func() bool {
 				c, err := s.dial("joe", gossh.PublicKeys(joe.signer()))
 				if err == nil {
@@ -203,6 +203,7 @@ func TestSocketThatNeverReads(t *testing.T) {
 func TestWrongPasswords(t *testing.T) {
 	joe := newPerson(t, "joe")
 	a := one(joe)
+	a.MaxPerMinute = 1000
 	a.Users[0].PasswordHash = "$2b$04$Yh8D6rGoxBo2ogx3tLWBAueIafewdo4M/KJnulgxvIQPL6jPZZP1i"
 	s := start(t, a, func(s *SSH) {
 		s.Times = Times{Handshake: patience, Keepalive: patience, Denial: time.Millisecond, Retry: time.Second}

@@ -53,7 +53,7 @@ func newID() string { return rand.Text()[:10] }
 // serve speaks SSH until the connection is over.
 func (c *connection) serve(ctx context.Context) {
 	c.active.Store(time.Now().UnixNano())
-	c.alarm = time.AfterFunc(c.server.Times.Handshake, func() { c.end("took too long to log in") })
+	c.alarm = time.AfterFunc(time.Duration(c.server.handshake.Load()), func() { c.end("took too long to log in") })
 	defer c.alarm.Stop()
 	lib := c.library(ctx)
 	lib.HandleConn(c.raw)

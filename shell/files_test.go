@@ -61,13 +61,17 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %d, %q; want %q", name, status, errOut, tt.want)
 		}
 	}
+	files.mu.Lock()
 	files.refuse = &api.Error{Message: "line 3: there is no scheduler lcss"}
+	files.mu.Unlock()
 	if errOut, status := scp(joe, joe.file("new.yaml"), "host:load.yaml"); status == 0 || !strings.Contains(errOut, "there is no scheduler lcss") {
 		t.Errorf("what is wrong with it is not said: %d, %q", status, errOut)
 	}
+	files.mu.Lock()
 	if len(files.committed) != 1 {
 		t.Errorf("%d commits", len(files.committed))
 	}
+	files.mu.Unlock()
 
 	out, errOut, status := joe.client("ls\nls revisions\nrename running.yaml x\n", "sftp", append(joe.options(s), "-b", "-", "host")...)
 	for _, want := range []string{"running.yaml", "saved.yaml", "revisions", "revisions/7.yaml", "revisions/8.yaml"} {

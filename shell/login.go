@@ -159,7 +159,7 @@ func (c *connection) admit(g access.Grant) (*gossh.Permissions, error) {
 	if !c.server.rules.Load().Holds(g) {
 		return nil, access.ErrDenied
 	}
-	c.alarm.Reset(c.server.Times.Handshake) // to ask for a session
+	c.alarm.Reset(time.Duration(c.server.handshake.Load())) // to ask for a session
 	return &gossh.Permissions{ExtraData: map[any]any{grantKey{}: g}}, nil
 }
 

@@ -46,6 +46,7 @@ type SSH struct {
 	rules     atomic.Pointer[access.Rules]
 	hostKeys  atomic.Pointer[hostKeys]
 	idle      atomic.Int64 // time.Duration; 0: for ever
+	handshake atomic.Int64 // time.Duration
 	sessions  atomic.Int64 // over all connections
 	door      *access.Door
 	guesses   *access.Guesses
@@ -61,7 +62,7 @@ type SSH struct {
 
 // Times are how long the server waits for what.
 type Times struct {
-	Handshake time.Duration // from the connection to the login
+	Handshake time.Duration // from the connection to the login, where Access says nothing
 	Keepalive time.Duration // between questions whether the client is there; three unanswered ones end it
 	Denial    time.Duration // from a wrong password to the answer
 	Retry     time.Duration // after a failure: of the control socket, of listening
@@ -71,6 +72,7 @@ type Times struct {
 const (
 	defaultConnections = 64
 	defaultPerAddress  = 16
+	defaultPerMinute   = 60
 	maxStrangers       = 32
 )
 
@@ -131,7 +133,12 @@ func (s *SSH) adopt(ctx context.Context, a api.Access) bool {
 		Connections: orDefault(a.MaxConnections, defaultConnections),
 		PerAddress:  orDefault(a.MaxPerAddress, defaultPerAddress),
 		Strangers:   maxStrangers,
+		PerMinute:   orDefault(a.MaxPerMinute, defaultPerMinute),
 	})
+	s.handshake.Store(int64(s.Times.Handshake))
+	if a.HandshakeTimeout > 0 {
+		s.handshake.Store(int64(a.HandshakeTimeout))
+	}
 	s.idle.Store(int64(a.IdleTimeout))
 	s.rules.Store(rules)
 	s.endRevoked(rules)

@@ -30,9 +30,11 @@ type Access struct {
 	// OneTimePassword lets "admin" in on a machine in maintenance; "" not.
 	OneTimePassword string `json:"one-time-password,omitempty"`
 
-	MaxConnections int      `json:"max-connections"`
-	MaxPerAddress  int      `json:"max-per-address"`
-	IdleTimeout    Duration `json:"idle-timeout"`
+	MaxConnections   int      `json:"max-connections"`
+	MaxPerAddress    int      `json:"max-per-address"`
+	MaxPerMinute     int      `json:"max-per-minute"` // new ones of an address
+	IdleTimeout      Duration `json:"idle-timeout"`
+	HandshakeTimeout Duration `json:"handshake-timeout"`
 }
 
 // Role is what a user may do; each may do all that those before it may.

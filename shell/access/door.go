@@ -12,6 +12,7 @@ type Limits struct {
 	Connections int // of people who logged in
 	PerAddress  int // from one address, logged in or not
 	Strangers   int // not logged in yet
+	PerMinute   int // new ones from one address; as many may come at once
 }
 
 // Why a connection is not taken.
@@ -21,11 +22,8 @@ var (
 	ErrTooFast     = errors.New("too many new connections in a short time")
 )
 
-// The rates of new connections: each costs a key exchange.
-var (
-	arrivalsOfAll = Rate{Burst: 200, Refill: 20 * time.Millisecond}
-	arrivalsOfOne = Rate{Burst: 60, Refill: 100 * time.Millisecond}
-)
+// arrivalsOfAll bounds new connections: each costs a key exchange.
+var arrivalsOfAll = Rate{Burst: 200, Refill: 20 * time.Millisecond}
 
 // Door counts connections.
 type Door struct {
@@ -56,13 +54,16 @@ const (
 
 // NewDoor makes a Door that nobody has come through.
 func NewDoor() *Door {
-	return &Door{each: map[netip.Prefix]int{}, all: bucket{rate: arrivalsOfAll}, rates: buckets{rate: arrivalsOfOne}}
+	return &Door{each: map[netip.Prefix]int{}, all: bucket{rate: arrivalsOfAll}}
 }
 
 // SetLimits changes the limits for those who come from now on.
 func (d *Door) SetLimits(l Limits) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if l.PerMinute != d.limits.PerMinute {
+		d.rates = buckets{rate: Rate{Burst: l.PerMinute, Refill: time.Minute / time.Duration(max(l.PerMinute, 1))}}
+	}
 	d.limits = l
 }
 

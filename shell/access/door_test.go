@@ -102,7 +102,7 @@ func (vs *visitors) count(from netip.Addr) (n int) {
 }
 
 func TestDoorPerAddress(t *testing.T) {
-	vs := newVisitors(t, Limits{Connections: 10, PerAddress: 3, Strangers: 10})
+	vs := newVisitors(t, Limits{Connections: 10, PerAddress: 3, Strangers: 10, PerMinute: 60})
 	var last *Visitor
 	for i := range 5 {
 		v, err := vs.enter(away)
@@ -129,7 +129,7 @@ func TestDoorPerAddress(t *testing.T) {
 // TestStrangersMakeRoom has one address take all places before login. Others
 // still get in, and push out its oldest ones.
 func TestStrangersMakeRoom(t *testing.T) {
-	vs := newVisitors(t, Limits{Connections: 10, PerAddress: 8, Strangers: 8})
+	vs := newVisitors(t, Limits{Connections: 10, PerAddress: 8, Strangers: 8, PerMinute: 60})
 	first, _ := vs.enter(away)
 	for range 7 {
 		if _, err := vs.enter(away); err != nil {
@@ -150,7 +150,7 @@ func TestStrangersMakeRoom(t *testing.T) {
 }
 
 func TestKnownAreLimited(t *testing.T) {
-	vs := newVisitors(t, Limits{Connections: 2, PerAddress: 8, Strangers: 8})
+	vs := newVisitors(t, Limits{Connections: 2, PerAddress: 8, Strangers: 8, PerMinute: 60})
 	for i := range 3 {
 		v, err := vs.enter(home)
 		if err != nil {
@@ -170,10 +170,10 @@ func TestKnownAreLimited(t *testing.T) {
 
 func TestArrivalsAreBounded(t *testing.T) {
 	d := NewDoor()
-	d.SetLimits(Limits{Connections: 10, PerAddress: 10, Strangers: 10})
+	d.SetLimits(Limits{Connections: 10, PerAddress: 10, Strangers: 10, PerMinute: 60})
 	in := 0
-	for i := range 10_000 { // in 10 s
-		v, err := d.Enter(away, noon.Add(time.Duration(i)*time.Millisecond), func() {})
+	for i := range 10_000 { // in 100 s
+		v, err := d.Enter(away, noon.Add(time.Duration(i)*10*time.Millisecond), func() {})
 		if err == nil {
 			in++
 			v.Leave()
