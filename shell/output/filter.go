@@ -73,23 +73,27 @@ func Count(w io.Writer) Filter {
 	}
 }
 
+// maxLast bounds what Last keeps, in bytes: of very long lines it hands on
+// fewer.
+const maxLast = 8 << 20
+
 // Last hands on the last n lines.
 func Last(w io.Writer, n int) Filter {
-	ring, at := make([][]byte, 0, min(n, 1024)), 0
+	var kept [][]byte
+	size := 0
 	return &atEnd{
 		lines: lines{f: func(line []byte) error {
-			line = bytes.Clone(line)
-			if len(ring) < n {
-				ring = append(ring, line)
-			} else if n > 0 {
-				ring[at] = line
-				at = (at + 1) % n
+			kept, size = append(kept, bytes.Clone(line)), size+len(line)
+			for len(kept) > n || size > maxLast {
+				size -= len(kept[0])
+				kept[0] = nil
+				kept = kept[1:]
 			}
 			return nil
 		}},
 		end: func() error {
-			for i := range ring {
-				if _, err := w.Write(ring[(at+i)%len(ring)]); err != nil {
+			for _, line := range kept {
+				if _, err := w.Write(line); err != nil {
 					return err
 				}
 			}

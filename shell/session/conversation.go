@@ -38,6 +38,8 @@ type conversation struct {
 	level     []string       // of edit
 	over      bool           // exit was said
 
+	reminded time.Time // of which unconfirmed commit; watchStatus's own
+
 	mu     sync.Mutex
 	status api.Status // as it was last seen
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -231,6 +232,22 @@ func TestRolesOfCommands(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", role, diff)
 		}
 	}
+}
+
+// TestMonitorWithoutTerminal: a live display is one block of lines after the
+// other.
+func TestMonitorWithoutTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, errOut, status := exec(t, newFake(), api.Viewer, "", "monitor rates interval 5s count 2")
+		if status != 0 || errOut != "" || strings.Count(out, "rates  12:00:00 UTC\nService") != 2 {
+			t.Errorf("exit status %d, %s\n%s", status, errOut, out)
+		}
+		out, _, _ = exec(t, newFake(), api.Viewer, "", "monitor connections count 1")
+		want := "5 connections  12:00:00 UTC\n\nState        Connections\nESTABLISHED            5\n\nService and real server  Connections\nweb 192.168.4.100:80               5\n\nClient     Connections\n10.0.0.10            1\n10.0.0.11            1\n10.0.0.12            1\n10.0.0.8             1\n10.0.0.9             1\n\n"
+		if diff := cmp.Diff(want, out); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
 }
 
 func TestMoments(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 // maxText bounds a configuration that is loaded, in bytes.
-const maxText = 16 << 20
+const maxText = 4 << 20
 
 // loadPatience is how long a server may take to hand out a configuration.
 const loadPatience = time.Minute

@@ -83,7 +83,10 @@ func (c *call) heading(what string) string {
 	c.mu.Lock()
 	name := c.status.Hostname
 	c.mu.Unlock()
-	return c.style.Bold(fmt.Sprintf("%s  %s  %s UTC", name, what, c.style.Now.UTC().Format(time.TimeOnly))) + c.quitHint()
+	if name != "" {
+		name += "  "
+	}
+	return c.style.Bold(fmt.Sprintf("%s%s  %s UTC", name, what, c.style.Now.UTC().Format(time.TimeOnly))) + c.quitHint()
 }
 
 func (c *call) quitHint() string {
@@ -143,7 +146,7 @@ func (t tally) top(n int) []string {
 }
 
 // maxTallied bounds how many clients are told apart in one display.
-const maxTallied = 100_000
+const maxTallied = 20_000
 
 func monitorConnections(ctx context.Context, c *call, size terminal.Size) ([]string, error) {
 	total, clients, servers, stateOf := 0, tally{}, tally{}, tally{}

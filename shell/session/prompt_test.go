@@ -292,6 +292,25 @@ ann@lb1> _`)
 	})
 }
 
+// TestReminder: a commit that is about to be undone is told of, once.
+func TestReminder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := sit(t, newFake(), 100, 24)
+		d.types(ctrlL)
+		for _, left := range []time.Duration{5 * time.Minute, 50 * time.Second, 50 * time.Second} {
+			d.f.become(func(s *api.Status) { s.ConfirmBy = noon.Add(left) })
+			synctest.Wait()
+		}
+		d.sees(`
+*** in 50s the unconfirmed commit is undone; "confirm" keeps it
+ann@lb1 (unconfirmed)> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestTypedAhead: what is pasted runs line by line, and no page waits for it.
 func TestTypedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

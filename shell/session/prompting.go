@@ -79,7 +79,10 @@ func (c *conversation) greet(ctx context.Context) {
 // banner is what a user should know before the first command.
 func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string {
 	style := c.style()
-	title := orDash(s.Hostname)
+	title := "this machine"
+	if s.Hostname != "" {
+		title = cells.Safe(s.Hostname)
+	}
 	if s.Role != "" {
 		title += ", " + s.Role
 	}
@@ -90,8 +93,8 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 	for _, p := range s.Problems {
 		warn(output.Bad, "%s", p)
 	}
-	for _, a := range s.Advice {
-		warn(output.Plain, "%s", a)
+	if s.State == api.Maintenance {
+		warn(output.Plain, `"configure" makes a configuration here; "load override terminal" takes one that is pasted`)
 	}
 	if !s.ConfirmBy.IsZero() {
 		warn(output.Warning, "a commit is not confirmed: in %s it is undone; \"confirm\" keeps it", output.Duration(s.ConfirmBy.Sub(style.Now).Round(time.Second)))
@@ -135,6 +138,7 @@ func (c *conversation) watchStatus(ctx context.Context) {
 			pause(ctx, retryInterval)
 			continue
 		}
+		c.remind(s)
 		if s.Revision == revision {
 			pause(ctx, 100*time.Millisecond) // a server that does not wait
 		}
@@ -142,6 +146,20 @@ func (c *conversation) watchStatus(ctx context.Context) {
 			c.screen.Refresh()
 		}
 	}
+}
+
+// reminder is how long before an unconfirmed commit is undone everybody is
+// reminded of it. A status comes twice a minute at least.
+const reminder = time.Minute
+
+// remind tells once of a commit that is about to be undone.
+func (c *conversation) remind(s api.Status) {
+	left := s.ConfirmBy.Sub(c.Now())
+	if s.ConfirmBy.IsZero() || left > reminder || left <= 0 || s.ConfirmBy.Equal(c.reminded) {
+		return
+	}
+	c.reminded = s.ConfirmBy
+	c.screen.Announce(fmt.Sprintf("*** in %s the unconfirmed commit is undone; \"confirm\" keeps it", output.Duration(left.Round(time.Second))))
 }
 
 // watchEvents announces what others do to the configuration and the machine.

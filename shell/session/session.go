@@ -87,11 +87,12 @@ func (s *Session) Interact(ctx context.Context) error {
 }
 
 // Exec runs one command line, which may hold several commands, and answers its
-// exit status.
+// exit status. It never waits for somebody to read a page: programs ask for a
+// terminal too.
 func (s *Session) Exec(ctx context.Context, command string) int {
 	c, done := s.begin(ctx)
 	defer done()
-	c.stdin = s.In
+	c.stdin, c.noMore = s.In, true
 	status := c.line(c.ctx, command)
 	return c.leave(c.ctx, status)
 }

@@ -62,12 +62,13 @@ func NewEditor(s *Screen, h *History) *Editor {
 func (e *Editor) ReadLine(ctx context.Context, p Prompter) (string, error) {
 	e.line = buffer{killed: e.line.killed}
 	e.row, e.recalled, e.search, e.literal, e.shown, e.dumbWidth = 0, 0, nil, false, false, 0
-	if err := e.show(p); err != nil {
-		return "", err
-	}
 	if !e.screen.dumb {
 		defer e.emit("\x1b[?2004l")
 		e.emit("\x1b[?2004h") // pasted text comes between marks
+	}
+	// The prompt comes last: programs that type wait for it.
+	if err := e.show(p); err != nil {
+		return "", err
 	}
 	for {
 		k, err := e.screen.keys.next(ctx)

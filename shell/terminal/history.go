@@ -7,8 +7,9 @@ import (
 
 // Bounds of a History.
 const (
-	maxHistory     = 500  // lines
-	maxHistoryLine = 4096 // bytes; longer lines are not kept
+	maxHistory     = 500      // lines
+	maxHistoryLine = 4096     // bytes; longer lines are not kept
+	maxHistorySize = 64 << 10 // bytes of all lines
 )
 
 // History is what a user typed before, in memory. The zero History is empty;
@@ -16,6 +17,7 @@ const (
 type History struct {
 	mu    sync.Mutex
 	lines []string // oldest first
+	size  int      // bytes of them
 }
 
 // Add keeps a line, unless it is empty or the same as the one before.
@@ -26,9 +28,10 @@ func (h *History) Add(line string) {
 	if strings.TrimSpace(line) == "" || len(line) > maxHistoryLine || n > 0 && h.lines[n-1] == line {
 		return
 	}
-	h.lines = append(h.lines, line)
-	if len(h.lines) > maxHistory {
-		h.lines = append([]string(nil), h.lines[len(h.lines)-maxHistory:]...)
+	h.lines, h.size = append(h.lines, line), h.size+len(line)
+	for len(h.lines) > maxHistory || h.size > maxHistorySize {
+		h.size -= len(h.lines[0])
+		h.lines = h.lines[1:]
 	}
 }
 

@@ -27,7 +27,7 @@ type Pager struct {
 // NewPager makes a Pager; ctx ends its waiting.
 func NewPager(ctx context.Context, s *Screen) *Pager { return &Pager{ctx: ctx, screen: s} }
 
-// Write shows whole lines.
+// Write shows whole lines. One that is longer than maxLine counts as ended.
 func (p *Pager) Write(text []byte) (int, error) {
 	if p.enough {
 		return 0, ErrEnough
@@ -35,7 +35,7 @@ func (p *Pager) Write(text []byte) (int, error) {
 	p.part += string(text)
 	for {
 		line, rest, ended := strings.Cut(p.part, "\n")
-		if !ended {
+		if !ended && len(p.part) < maxLine {
 			return len(text), nil
 		}
 		p.part = rest

@@ -1,0 +1,138 @@
+package output
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		n                    uint64
+		count, bytes, rate   string
+		exactCount, exactBit string
+	}{
+		{0, "0", "0 B", "0 bit/s", "0", "0 bit/s"},
+		{999, "999", "999 B", "7.9 kbit/s", "999", "7992 bit/s"},
+		{1000, "1.0k", "1000 B", "8.0 kbit/s", "1000", "8000 bit/s"},
+		{1024, "1.0k", "1.0 KiB", "8.1 kbit/s", "1024", "8192 bit/s"},
+		{9999, "9.9k", "9.7 KiB", "79 kbit/s", "9999", "79992 bit/s"},
+		{999_999, "999k", "976 KiB", "7.9 Mbit/s", "999999", "7999992 bit/s"},
+		{1_250_000_000, "1.2G", "1.1 GiB", "10 Gbit/s", "1250000000", "10000000000 bit/s"},
+		{math.MaxUint64, "18E", "15 EiB", "18 Ebit/s", "18446744073709551615", "18446744073709551608 bit/s"},
+	} {
+		s, exact := Style{}, Style{Exact: true}
+		got := []string{s.Count(tt.n), s.Bytes(tt.n), s.BitRate(tt.n), exact.Count(tt.n), exact.BitRate(tt.n)}
+		if diff := cmp.Diff([]string{tt.count, tt.bytes, tt.rate, tt.exactCount, tt.exactBit}, got); diff != "" {
+			t.Errorf("%d (-want +got):\n%s", tt.n, diff)
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]string{
+		"0s": "0s", "1ms": "1ms", "999ms": "999ms", "1500ms": "1.5s", "59s": "59s", "60s": "1m", "61s": "1m 1s", "1h": "1h", "1h0m1s": "1h",
+		"25h59m": "1d 1h", "2400h": "100d", "-90s": "-1m 30s",
+	} {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Duration(d); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for want, at := range map[string]time.Time{
+		"-":                               {},
+		"2026-11-21 12:00:00 (now)":       now,
+		"2026-11-21 11:58:58 (1m 2s ago)": now.Add(-62 * time.Second),
+		"2026-11-21 12:10:00 (in 10m)":    now.Add(10 * time.Minute),
+		"2026-11-21 11:00:00 (1h ago)":    now.Add(-time.Hour).In(time.FixedZone("CET", 3600)),
+	} {
+		if got := (Style{Now: now}).Time(at); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestTable: columns are aligned by what is seen, and colours take no room.
+func TestTable(t *testing.T) {
+	draw := func(s Style) string {
+		table := s.Table("Name", ">Count", "State")
+		table.Row("web", "7", s.Paint(Good, "up"))
+		table.Row("名前", "1234", s.Paint(Bad, "down"))
+		table.Row("short")
+		return strings.Join(table.Lines(), "\n")
+	}
+	want := "Name   Count  State\nweb        7  up\n名前    1234  down\nshort"
+	if diff := cmp.Diff(want, draw(Style{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	coloured := draw(Style{Colour: true})
+	if !strings.Contains(coloured, "\x1b[31mdown\x1b[0m") {
+		t.Errorf("no colour: %q", coloured)
+	}
+	if diff := cmp.Diff(want, regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(coloured, "")); diff != "" {
+		t.Errorf("with colours (-want +got):\n%s", diff)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	const text = "one\ntwo\nthree\nfour"
+	re := regexp.MustCompile("o")
+	for name, tt := range map[string]struct {
+		filter func(io.Writer) Filter
+		want   string
+	}{
+		"match":        {func(w io.Writer) Filter { return Match(w, re, false) }, "one\ntwo\nfour\n"},
+		"except":       {func(w io.Writer) Filter { return Match(w, re, true) }, "three\n"},
+		"line end":     {func(w io.Writer) Filter { return Match(w, regexp.MustCompile("e$"), false) }, "one\nthree\n"},
+		"count":        {Count, "4\n"},
+		"last":         {func(w io.Writer) Filter { return Last(w, 2) }, "three\nfour\n"},
+		"last of few":  {func(w io.Writer) Filter { return Last(w, 20) }, "one\ntwo\nthree\nfour\n"},
+		"first":        {func(w io.Writer) Filter { return First(w, 2) }, "one\ntwo\n"},
+		"match, count": {func(w io.Writer) Filter { return both{Match(Count(w), re, false), nil} }, ""},
+	} {
+		var out bytes.Buffer
+		f := tt.filter(&out)
+		for i := range len(text) { // in as many pieces as there can be
+			if _, err := f.Write([]byte{text[i]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != tt.want {
+			t.Errorf("%s: got %q, want %q", name, out.String(), tt.want)
+		}
+	}
+}
+
+// both closes only the first: Close goes no further than its filter.
+type both struct {
+	Filter
+	_ any
+}
+
+// TestLastIsBounded: lines that are very long do not pile up.
+func TestLastIsBounded(t *testing.T) {
+	var out bytes.Buffer
+	f := Last(&out, 1000)
+	line := append(bytes.Repeat([]byte("x"), maxLine/2), '\n')
+	for range 100 {
+		if _, err := f.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil || out.Len() > maxLast || out.Len() < maxLast/2 {
+		t.Errorf("%d bytes were kept, %v", out.Len(), err)
+	}
+}
