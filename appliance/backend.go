@@ -21,6 +21,7 @@ type backend struct {
 	view       NetworkView
 	shelf      *shelf
 	candidates candidates
+	documents  documents
 	index      serverIndex
 	gate       *gate
 }
@@ -60,8 +61,8 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 	edit := configure(source, wrote(yaml), cfg)
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Applied, error) {
 		if dryRun {
-			p, err := b.reconciler.preview(ctx, edit)
-			return api.Applied{Plan: p.text()}, err
+			next, err := b.reconciler.prepare(ctx, edit)
+			return api.Applied{Plan: next.plan.text()}, err
 		}
 		p, err := b.reconciler.change(ctx, edit)
 		if err != nil {

@@ -101,14 +101,47 @@ func mayConfigure(ctx context.Context) error {
 	return nil
 }
 
-// runningDocument is the running configuration, to be edited.
+// runningDocument is the running configuration. Nobody may edit it: others
+// share it.
 func (b *backend) runningDocument() (*candidate.Document, int, error) {
 	in := b.reconciler.now.Load()
 	if in == nil || in.config == nil {
 		return candidate.New(), 0, nil
 	}
-	doc, err := in.baseDocument()
+	doc, err := b.documents.of(in)
 	return doc, in.generation, err
+}
+
+// documents keeps the running configuration as a document: reading a large one
+// takes seconds on a small machine.
+type documents struct {
+	mu   sync.Mutex
+	text *written // that doc was made of
+	doc  *candidate.Document
+}
+
+func (d *documents) of(in *intent) (*candidate.Document, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.doc == nil || d.text != in.text {
+		yaml, err := in.text.text()
+		if err != nil {
+			return nil, err
+		}
+		doc, err := parsedDocument("running configuration", yaml)
+		if err != nil {
+			return nil, err
+		}
+		d.text, d.doc = in.text, doc
+	}
+	return d.doc, nil
+}
+
+// put keeps a document that is known to say the same as a text.
+func (d *documents) put(text *written, doc *candidate.Document) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.text, d.doc = text, doc
 }
 
 // CloseCandidate forgets a candidate.
@@ -351,7 +384,11 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 		return c, nil
 	}
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Comparison, error) {
-		return b.reconciler.foresee(ctx, c, cfg, configure("candidate", wrote(yaml), cfg))
+		next, err := b.reconciler.prepare(ctx, configure("candidate", wrote(yaml), cfg))
+		if err != nil {
+			return c, err
+		}
+		return b.reconciler.foresee(ctx, c, next)
 	})
 }
 
@@ -389,7 +426,7 @@ func (b *backend) Changes(ctx context.Context) (api.Comparison, error) {
 	if err != nil {
 		return api.Comparison{}, err
 	}
-	present, err := in.document()
+	present, err := b.documentInForce(in)
 	if err != nil {
 		return api.Comparison{}, err
 	}
@@ -408,14 +445,16 @@ func (b *backend) Changes(ctx context.Context) (api.Comparison, error) {
 	return c, nil
 }
 
-// document is the running configuration with what operators made of real
+// documentInForce is the running configuration with what operators made of real
 // servers for good, as it would be saved.
-func (in intent) document() (*candidate.Document, error) {
-	doc, err := in.baseDocument()
-	if err != nil {
-		return nil, err
+func (b *backend) documentInForce(in intent) (*candidate.Document, error) {
+	running, err := b.documents.of(&in)
+	lasting := in.verbs.forGood()
+	if err != nil || len(lasting) == 0 {
+		return running, err
 	}
-	for id, v := range in.verbs.forGood() {
+	doc := running.Clone()
+	for id, v := range lasting {
 		r, there := findServer(in.config, id)
 		if !there || r.Weight == v.weight() {
 			continue

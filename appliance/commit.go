@@ -62,28 +62,32 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	if err != nil || o.CheckOnly {
 		return done, err
 	}
-	// The candidate goes on from what runs now.
-	e.base, e.Base, err = b.runningDocument()
-	if err != nil {
-		return done, err
+	// The candidate goes on from what runs now, which is what it says itself.
+	in := b.reconciler.now.Load()
+	if same, err := in.isText(yaml); err != nil || !same {
+		return done, err // somebody was quick
 	}
-	e.doc = e.base.Clone()
+	e.base, e.Base = e.doc.Clone(), in.generation
+	b.documents.put(in.text, e.base)
 	return done, nil
 }
 
 // commit runs in the reconciler's goroutine.
 func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *config.Config, o api.CommitOptions) (api.Committed, error) {
 	r := b.reconciler
-	present, err := r.in.baseDocument()
+	present, _, err := b.runningDocument()
 	if err != nil {
 		return api.Committed{}, err
 	}
 	if r.in.generation != e.Base && !o.Anyway {
-		return api.Committed{}, b.conflict(e, present)
+		return api.Committed{}, conflict(e, present)
+	}
+	next, err := r.prepare(ctx, configure("a commit of "+who(ctx), wrote(yaml), cfg))
+	if err != nil {
+		return api.Committed{}, err
 	}
 	done := api.Committed{Comparison: compare(present, e.doc)}
-	edit := configure("a commit of "+who(ctx), wrote(yaml), cfg)
-	if done.Comparison, err = r.foresee(ctx, done.Comparison, cfg, edit); err != nil || o.CheckOnly {
+	if done.Comparison, err = r.foresee(ctx, done.Comparison, next); err != nil || o.CheckOnly {
 		return done, err
 	}
 	same, err := r.in.isText(yaml)
@@ -94,11 +98,11 @@ func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *confi
 		return done, nil // nothing changed, and all is saved
 	}
 	if o.Confirm > 0 {
-		done.ConfirmBy, err = b.commitConfirmed(ctx, edit, o)
+		done.ConfirmBy, err = b.commitConfirmed(ctx, next, o)
 		return done, err
 	}
 	if !same {
-		if _, err := r.change(ctx, edit); err != nil {
+		if err := r.enact(ctx, next); err != nil {
 			return done, err
 		}
 	}
@@ -123,7 +127,7 @@ func (b *backend) finish(ctx context.Context, done api.Committed, comment string
 
 // commitConfirmed makes a commit that ends by itself. A second one that nobody
 // confirmed in between goes back to what ran before the first.
-func (b *backend) commitConfirmed(ctx context.Context, edit func(*intent), o api.CommitOptions) (time.Time, error) {
+func (b *backend) commitConfirmed(ctx context.Context, commit prepared, o api.CommitOptions) (time.Time, error) {
 	r := b.reconciler
 	before, pending := r.in, r.pending
 	if before.config == nil {
@@ -144,7 +148,7 @@ func (b *backend) commitConfirmed(ctx context.Context, edit func(*intent), o api
 	if err := r.running.savePending(&next); err != nil {
 		return time.Time{}, err
 	}
-	if _, err := r.change(ctx, edit); err != nil {
+	if err := r.enact(ctx, commit); err != nil {
 		return time.Time{}, errors.Join(err, r.running.savePending(r.pending))
 	}
 	r.pending = &next
@@ -155,35 +159,19 @@ func (b *backend) commitConfirmed(ctx context.Context, edit func(*intent), o api
 }
 
 // conflict tells what changed under a candidate.
-func (b *backend) conflict(e *edited, present *candidate.Document) error {
+func conflict(e *edited, present *candidate.Document) error {
 	no := &api.Error{Message: "the running configuration changed since this candidate was opened", Conflict: true}
 	no.Details = candidate.Changes(candidate.View{}, e.base, present)
 	return no
 }
 
-// baseDocument is the running configuration without what operators made of
-// real servers; empty when there is none.
-func (in intent) baseDocument() (*candidate.Document, error) {
-	if in.config == nil {
-		return candidate.New(), nil
-	}
-	yaml, err := in.text.text()
-	if err != nil {
-		return nil, err
-	}
-	return parsedDocument("running configuration", yaml)
-}
-
-// foresee completes a comparison with what an edit of the intent would do to
-// the kernel and to connections.
-func (r *reconciler) foresee(ctx context.Context, c api.Comparison, cfg *config.Config, edit func(*intent)) (api.Comparison, error) {
-	p, err := r.preview(ctx, edit)
-	if err != nil {
-		return c, err
-	}
-	c.Plan = p.text()
-	c.Warnings = append(c.Warnings, config.Warnings(cfg)...)
-	c.Disturbed, err = r.disturbed(ctx, p)
+// foresee completes a comparison with what a prepared edit would do to the
+// kernel and to connections.
+func (r *reconciler) foresee(ctx context.Context, c api.Comparison, next prepared) (api.Comparison, error) {
+	c.Plan = next.plan.text()
+	c.Warnings = append(c.Warnings, config.Warnings(next.in.config)...)
+	var err error
+	c.Disturbed, err = r.disturbed(ctx, next.plan)
 	return c, err
 }
 
@@ -316,7 +304,7 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 			return api.Revision{}, &api.Error{Message: "an unconfirmed commit is running: confirm it, or revert it, before saving"}
 		}
 		var revision api.Revision
-		doc, err := r.in.document()
+		doc, err := b.documentInForce(r.in)
 		switch {
 		case err != nil:
 		case len(r.in.verbs.forGood()) > 0:

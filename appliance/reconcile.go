@@ -24,6 +24,9 @@ const (
 	// auditInterval is how often the kernel is compared with the
 	// configuration when nothing asks for it.
 	auditInterval = 10 * time.Second
+	// auditShare bounds what audits of a large table cost: one of so many
+	// seconds of a processor.
+	auditShare = 20
 	// settle is how long foreign changes are collected before they are looked
 	// at. Our own edits come back as such changes too, and are found in order.
 	settle = 200 * time.Millisecond
@@ -121,7 +124,7 @@ type reconciler struct {
 func (r *reconciler) run(ctx context.Context) error {
 	beat := time.NewTicker(beatInterval)
 	defer beat.Stop()
-	audit := time.NewTicker(auditInterval)
+	audit := time.NewTimer(auditInterval)
 	defer audit.Stop()
 	look := time.NewTimer(settle)
 	defer look.Stop()
@@ -152,8 +155,10 @@ func (r *reconciler) run(ctx context.Context) error {
 		case <-r.alarm.C:
 			r.expire(ctx)
 		case <-audit.C:
+			began := time.Now()
 			r.watch(ctx)
 			r.audit(ctx)
+			audit.Reset(max(auditInterval, auditShare*time.Since(began)))
 		case <-beat.C:
 		}
 	}
@@ -226,18 +231,46 @@ func (r *reconciler) adopt(ctx context.Context, edit func(*intent)) (plan, error
 	return r.reconcile(ctx)
 }
 
-// change edits the intent and brings the kernel there. When the kernel refuses
-// anything that it did not refuse before, the intent and the kernel are put
-// back, and the error is an *api.Error that says so.
+// prepared is an edit of the intent, and what it would do to the kernel.
+type prepared struct {
+	in   intent
+	want desired
+	plan plan
+}
+
+// prepare plans an edit of the intent without carrying it out.
+func (r *reconciler) prepare(ctx context.Context, edit func(*intent)) (prepared, error) {
+	next := prepared{in: r.in}
+	edit(&next.in)
+	next.want = desire(next.in)
+	var err error
+	next.plan, err = r.plan(ctx, next.want)
+	return next, err
+}
+
+// change edits the intent and brings the kernel there, or leaves both as they
+// were; see enact.
 func (r *reconciler) change(ctx context.Context, edit func(*intent)) (plan, error) {
+	next, err := r.prepare(ctx, edit)
+	if err != nil {
+		return plan{}, err
+	}
+	return next.plan, r.enact(ctx, next)
+}
+
+// enact carries out what was prepared. When the kernel refuses anything that
+// it did not refuse before, the intent and the kernel are put back, and the
+// error is an *api.Error that says so.
+func (r *reconciler) enact(ctx context.Context, next prepared) error {
 	before, failing := r.in, r.failing
-	r.in.leases = maps.Clone(before.leases)
-	edit(&r.in)
-	p, err := r.reconcile(ctx)
+	before.leases = maps.Clone(before.leases)
+	r.in = next.in
+	r.leases.Want(ctx, r.in.dhcpLinks())
+	err := r.carryOut(ctx, next.want, next.plan)
 	refused := slices.DeleteFunc(lines(err), func(line string) bool { return failing[line] })
 	if len(refused) == 0 {
 		r.publish()
-		return p, nil
+		return nil
 	}
 	r.in = before
 	_, undo := r.reconcile(ctx)
@@ -246,7 +279,7 @@ func (r *reconciler) change(ctx context.Context, edit func(*intent)) (plan, erro
 		no.Message = "the kernel refused it, and part of the way back too"
 		no.Details = append(no.Details, left...)
 	}
-	return plan{}, no
+	return no
 }
 
 // publish shows the intent to readers, keeps it for a control plane that is
@@ -313,13 +346,6 @@ func (r *reconciler) configured() (intent, error) {
 
 func errNoConfiguration() error {
 	return &api.Error{Message: "no configuration is running: the machine is in maintenance"}
-}
-
-// preview plans an edit of the intent without applying it.
-func (r *reconciler) preview(ctx context.Context, edit func(*intent)) (plan, error) {
-	in := r.in
-	edit(&in)
-	return r.plan(ctx, desire(in))
 }
 
 // reconcile brings the kernel to what r.in asks for and tells the board. It
