@@ -1,10 +1,9 @@
 package session
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"dipper/appliance/api"
@@ -63,9 +62,8 @@ func connections(ctx context.Context, c *call) (connectionTable, error) {
 		}
 		t.Connections = append(t.Connections, conn)
 	}
-	slices.SortFunc(t.Connections, func(a, b api.Connection) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(addressKey(a.Virtual), addressKey(b.Virtual)),
-			cmp.Compare(addressKey(a.Client), addressKey(b.Client)), cmp.Compare(addressKey(a.Server), addressKey(b.Server)))
+	t.Connections = sortedBy(t.Connections, func(k api.Connection) string {
+		return strings.Join([]string{k.Service, addressKey(k.Virtual), addressKey(k.Client), addressKey(k.Server)}, "\x00")
 	})
 	return t, nil
 }

@@ -122,9 +122,25 @@ func drawServices(c *call, services []api.Service) error {
 
 // byAddress sorts real servers, which the kernel has in an order of its own.
 func byAddress(servers []api.RealServer) []api.RealServer {
-	return slices.SortedFunc(slices.Values(servers), func(a, b api.RealServer) int {
-		return cmp.Compare(addressKey(a.Address), addressKey(b.Address))
-	})
+	return sortedBy(servers, func(rs api.RealServer) string { return addressKey(rs.Address) })
+}
+
+// sortedBy sorts by a key, which is made once for each item.
+func sortedBy[T any](items []T, key func(T) string) []T {
+	type keyed struct {
+		key  string
+		item T
+	}
+	all := make([]keyed, len(items))
+	for i, item := range items {
+		all[i] = keyed{key(item), item}
+	}
+	slices.SortStableFunc(all, func(a, b keyed) int { return cmp.Compare(a.key, b.key) })
+	sorted := make([]T, len(all))
+	for i, k := range all {
+		sorted[i] = k.item
+	}
+	return sorted
 }
 
 // connectionsOf adds up a service's connections.
@@ -218,7 +234,7 @@ func drawRealServers(c *call, services []api.Service) error {
 			}
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(addressKey(a.Address), addressKey(b.Address)) })
+	rows = sortedBy(rows, func(r row) string { return addressKey(r.Address) })
 	t := c.style.Table("Real server", "Service", "Forward", ">Weight", "State", ">Active", ">Inactive", ">New/s", "Reason")
 	for _, r := range rows {
 		t.Row(r.Address, orDash(r.service), r.Forward, weight(r.RealServer), paintServer(c.style, r.RealServer),
