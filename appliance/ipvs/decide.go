@@ -5,13 +5,11 @@ import (
 	"slices"
 )
 
-// Observer is what tells of the present table: Kernel and Fake.
+// Observer is what tells of the present table: Kernel, Fake, and Mirror, which
+// has looked twice at what it remembers.
 type Observer interface {
 	Observe(ctx context.Context) (Table, error)
 }
-
-// forgetful is an observer that may remember, and can be told to look.
-type forgetful interface{ Forget() }
 
 // Decide observes the table and plans the way to the desired one. It returns
 // both.
@@ -29,9 +27,6 @@ func Decide(ctx context.Context, table Observer, desired Table) (observed Table,
 	ops = Plan(observed, desired)
 	if !slices.ContainsFunc(ops, needsSecondLook) {
 		return observed, ops, nil
-	}
-	if remembers, ok := table.(forgetful); ok {
-		remembers.Forget()
 	}
 	if observed, err = table.Observe(ctx); err != nil {
 		return Table{}, nil, err

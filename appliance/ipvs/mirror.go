@@ -8,8 +8,9 @@ import (
 )
 
 // mirrorAge is how long a table may be remembered. It is shorter than the
-// reconciler's interval: what Watch does not see is found by its next run.
-const mirrorAge = 5 * time.Second
+// reconciler's interval of ten seconds: what Watch does not see is found by its
+// next run.
+const mirrorAge = 9 * time.Second
 
 // mirrorEdits is how many operations at once are done to the remembered table.
 // After more it is read again, which then is no great addition.
@@ -17,19 +18,19 @@ const mirrorEdits = 64
 
 // Mirror is the kernel's table, remembered while nobody else edits it: one
 // changed weight in a table of ten thousand real servers then takes no dump of
-// it. What it remembers is what a dump showed and our own edits, which the
-// kernel acknowledged. It forgets at the first edit of somebody else, at any
-// failure, after mirrorAge, and when a second look is to be a real one.
+// it. What it remembers is what two dumps in a row showed, and our own edits
+// since, which the kernel carried out. It looks again after an edit of somebody
+// else's, after any failure, and after mirrorAge.
 //
 // It remembers only while its Watch runs.
 type Mirror struct {
 	*Kernel
 
-	mu       sync.Mutex // held over a whole Observe or Apply
-	watches  int
-	known    Table // canonical
-	observed time.Time
-	valid    bool
+	mu      sync.Mutex // held over a whole Observe or Apply
+	watches int
+	known   Table // canonical: the last dump, and our edits since
+	looked  time.Time
+	valid   bool // two dumps showed it
 }
 
 // NewMirror returns a mirror of a kernel's table, which it takes over.
@@ -39,21 +40,22 @@ func NewMirror(k *Kernel) *Mirror { return &Mirror{Kernel: k} }
 func (m *Mirror) Observe(ctx context.Context) (Table, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.valid && time.Since(m.observed) < mirrorAge {
+	if m.valid && time.Since(m.looked) < mirrorAge {
 		return m.known.Canonical(), ctx.Err()
 	}
-	m.valid = false
-	observed := time.Now()
+	looked := time.Now()
 	table, err := m.Kernel.Observe(ctx)
 	if err != nil || m.watches == 0 {
+		m.valid = false
 		return table, err
 	}
-	m.known, m.observed, m.valid = table, observed, true
+	m.valid = len(Plan(m.known, table)) == 0
+	m.known, m.looked = table, looked
 	return table.Canonical(), nil
 }
 
-// Forget has the next Observe read the table.
-func (m *Mirror) Forget() {
+// forget has the next Observe read the table.
+func (m *Mirror) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.valid = false
@@ -86,7 +88,7 @@ func (m *Mirror) Watch(ctx context.Context) (<-chan struct{}, error) {
 		defer close(changed)
 		defer m.watching(-1)
 		for range noticed {
-			m.Forget()
+			m.forget()
 			tell(changed)
 		}
 	}()
