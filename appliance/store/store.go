@@ -286,7 +286,7 @@ func (s *Store) loadRevision(number int) {
 }
 
 // recover removes what a power cut left behind: files that were not renamed
-// yet, and revisions that never took effect.
+// yet, revisions that never took effect, and one that was not removed yet.
 func (s *Store) recover() error {
 	for _, directory := range []string{"config", revisionsDir, "ssh"} {
 		names, err := s.files.List(directory)
@@ -310,6 +310,7 @@ func (s *Store) recover() error {
 		}
 	}
 	s.revisions = slices.DeleteFunc(s.revisions, s.unused)
+	s.prune()
 	return nil
 }
 

@@ -94,6 +94,12 @@ func TestFiftyAreKept(t *testing.T) {
 	for i := range 60 {
 		save(t, s, "", fmt.Sprintf("hostname: lb%d\n", i+1))
 	}
+	data, err := os.ReadFile(filepath.Join(volume, revisionFile(60)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A power cut came before the removal of the tenth was on the disk.
+	write(t, volume, revisionFile(10), strings.Replace(string(data), `"revision":60`, `"revision":10`, 1))
 	list := opened(t, directory(t, volume)).Revisions()
 	if len(list) != Kept || list[0].Number != 60 || list[Kept-1].Number != 11 {
 		t.Errorf("%d revisions are kept, from %d to %d", len(list), list[len(list)-1].Number, list[0].Number)
