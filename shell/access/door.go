@@ -54,7 +54,7 @@ const (
 
 // NewDoor makes a Door that nobody has come through.
 func NewDoor() *Door {
-	return &Door{each: map[netip.Prefix]int{}, all: bucket{rate: arrivalsOfAll}}
+	return &Door{each: map[netip.Prefix]int{}, all: bucket{rate: arrivalsOfAll}, rates: buckets{rate: Rate{Refill: time.Minute}}}
 }
 
 // SetLimits changes the limits for those who come from now on.
@@ -69,8 +69,9 @@ func (d *Door) SetLimits(l Limits) {
 
 // Enter lets a connection in as a stranger. When there are too many strangers
 // already, one of them has to go: the oldest of the address that has most of
-// them. So who holds many connections open shuts out only himself. evict is
-// called for the Visitor who has to go; he must Leave soon.
+// them; and when there are too many connections from the newcomer's address,
+// the oldest of its strangers. So who holds connections open before login shuts
+// out nobody. evict is called for the Visitor who has to go; he must Leave soon.
 func (d *Door) Enter(from netip.Addr, now time.Time, evict func()) (*Visitor, error) {
 	v := &Visitor{door: d, key: network(from), evict: evict}
 	out, err := d.enter(v, from, now)
@@ -86,20 +87,23 @@ func (d *Door) Enter(from netip.Addr, now time.Time, evict func()) (*Visitor, er
 func (d *Door) enter(v *Visitor, from netip.Addr, now time.Time) (out *Visitor, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.each[v.key] >= d.limits.PerAddress {
-		return nil, ErrTooManyHere
-	}
 	one := d.rates.of(from, now)
 	if !one.has(now) || !d.all.has(now) {
 		return nil, ErrTooFast
 	}
-	if d.limits.Strangers < 1 {
+	switch {
+	case d.limits.Strangers < 1:
 		return nil, ErrTooMany
+	case d.each[v.key] >= d.limits.PerAddress:
+		if out = d.oldest(v.key); out == nil {
+			return nil, ErrTooManyHere
+		}
+	case len(d.strangers) >= d.limits.Strangers:
+		out = d.oldest(d.crowding())
 	}
 	one.used++
 	d.all.used++
-	if len(d.strangers) >= d.limits.Strangers {
-		out = d.crowding()
+	if out != nil {
 		d.remove(out)
 	}
 	d.strangers = append(d.strangers, v)
@@ -107,19 +111,26 @@ func (d *Door) enter(v *Visitor, from netip.Addr, now time.Time) (out *Visitor, 
 	return out, nil
 }
 
-// crowding is the oldest stranger of the address that has most of them.
-func (d *Door) crowding() *Visitor {
+// crowding is the address that has most strangers.
+func (d *Door) crowding() netip.Prefix {
 	counts := map[netip.Prefix]int{}
-	most := d.strangers[0]
+	most := d.strangers[0].key
 	for _, v := range d.strangers {
-		counts[v.key]++
-	}
-	for _, v := range d.strangers {
-		if counts[v.key] > counts[most.key] {
-			most = v
+		if counts[v.key]++; counts[v.key] > counts[most] {
+			most = v.key
 		}
 	}
 	return most
+}
+
+// oldest is the stranger who came first from an address; nil: there is none.
+func (d *Door) oldest(key netip.Prefix) *Visitor {
+	for _, v := range d.strangers {
+		if v.key == key {
+			return v
+		}
+	}
+	return nil
 }
 
 // Known tells that the visitor logged in.

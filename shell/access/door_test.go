@@ -103,26 +103,31 @@ func (vs *visitors) count(from netip.Addr) (n int) {
 
 func TestDoorPerAddress(t *testing.T) {
 	vs := newVisitors(t, Limits{Connections: 10, PerAddress: 3, Strangers: 10, PerMinute: 60})
-	var last *Visitor
+	var in []*Visitor
 	for i := range 5 {
 		v, err := vs.enter(away)
+		if err == nil {
+			err = v.Known()
+		}
 		if i < 3 && err != nil || i >= 3 && !errors.Is(err, ErrTooManyHere) {
 			t.Errorf("connection %d: %v", i, err)
 		}
-		if err == nil {
-			last = v
-		}
+		in = append(in, v)
 	}
 	if _, err := vs.enter(home); err != nil {
 		t.Errorf("another address: %v", err)
 	}
-	last.Leave()
-	last.Leave()
+	in[2].Leave()
+	in[2].Leave()
+	delete(vs.inside, in[2])
 	if _, err := vs.enter(away); err != nil {
 		t.Errorf("after one left: %v", err)
 	}
-	if _, err := vs.enter(away); err == nil {
-		t.Error("who leaves twice makes room for two")
+	if _, err := vs.enter(away); err != nil || vs.count(away) != 3 {
+		t.Errorf("a stranger does not make room for another: %v, %d are in", err, vs.count(away))
+	}
+	if in[0].state != known || in[1].state != known {
+		t.Error("somebody known has to make room for a stranger")
 	}
 }
 
