@@ -86,6 +86,12 @@ func (n *node) named() bool {
 	return n.part == keyPart && n.shape.Kind == config.KindEntries
 }
 
+// mayBeEmpty holds for lists that say something without a value: they have a
+// default that it takes the place of. Others that are empty are not there.
+func (n *node) mayBeEmpty() bool {
+	return n.part == keyPart && n.shape.Kind == config.KindValues && n.shape.Default != ""
+}
+
 // leaf holds for single values.
 func (n *node) leaf() bool {
 	return n.part == valuePart || n.part == keyPart && n.shape.Kind == config.KindValue

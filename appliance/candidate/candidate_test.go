@@ -112,6 +112,12 @@ func TestEdits(t *testing.T) {
 [edit services web]
 -  listen: 192.168.4.15:80
 +  listen: [192.168.4.15:80, 192.168.4.16:80]`},
+		{"nothing instead of a default", "set services web scheduler-flags [ ]", `
+[edit services web]
++  scheduler-flags: []`},
+		{"nothing instead of something", "set services web scheduler-flags [ port fallback ]\nset services web scheduler-flags [ ]", `
+[edit services web]
++  scheduler-flags: []`},
 		{"an interface without settings", "set network interfaces eth1", `
 [edit network interfaces]
 +  eth1: {}`},
@@ -251,6 +257,7 @@ func TestRefused(t *testing.T) {
 		{"set network", "            ^", `network needs more: expected one of interfaces, routes, name-servers`},
 		{"set network routes default metric", "                                  ^", `metric needs a value: expected a metric from 0 to 4294967295`},
 		{"set network name-servers [ 192.168.4.1", "                                       ^", `the list has no end: expected ]`},
+		{"set network interfaces eth0 addresses [ ]", "                                        ^", `the list is empty: expected an address`},
 		{"set hostname lb1 lb2", "                 ^", `unknown key "lb2"`},
 		{"delete services www", "                ^", `there is no services www`},
 		{"delete services web scheduler rr", "                              ^", `there is no services web scheduler rr`},

@@ -53,7 +53,7 @@ func (c *commander) node(path []string, n *node) {
 			path = step(path, n.name)
 		}
 		c.set(path, c.word(n))
-	case n.listed() && n.shape.Single && len(n.children) > 1:
+	case n.listed() && n.shape.Kind == config.KindValues && (n.shape.Single && len(n.children) > 1 || len(n.children) == 0):
 		words := []string{n.name, "["}
 		for _, value := range n.children {
 			words = append(words, c.word(value))

@@ -97,7 +97,7 @@ func (c *comparer) pair(path []string, in *node, p pair) {
 		c.show('+', path, p.now)
 		c.added = append(c.added, change{path, p.now})
 		c.compareComments(step(path, p.now.words()...), p.old, p.now)
-	case p.now.listed() && p.now.shape.Single && !slices.EqualFunc(p.old.children, p.now.children, (*node).equal):
+	case p.replaced():
 		c.show('-', path, p.old)
 		c.show('+', path, p.now)
 		c.added = append(c.added, change{path, p.now})
@@ -109,6 +109,15 @@ func (c *comparer) pair(path []string, in *node, p pair) {
 
 // pair is a child of b with the child of a that it was, nil for a new one.
 type pair struct{ old, now *node }
+
+// replaced holds for lists that are set as a whole.
+func (p pair) replaced() bool {
+	if !p.now.listed() || p.now.shape.Kind != config.KindValues {
+		return false
+	}
+	emptied := len(p.now.children) == 0 && len(p.old.children) > 0
+	return emptied || p.now.shape.Single && !slices.EqualFunc(p.old.children, p.now.children, (*node).equal)
+}
 
 // match finds for each child of b the one of a that it was, and which of a
 // are no more.

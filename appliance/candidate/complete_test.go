@@ -25,7 +25,7 @@ web | | listen 192.168.4.15:80, scheduler wrr, forward dr, re...
 | <name>: the name of a service |`},
 		{"set services web sched", `
 scheduler | which real server gets the next connection | wrr
-scheduler-flags | variations of the scheduler | default fallback for sh and mh`},
+scheduler-flags | variations of the scheduler | default [fallback] for sh and mh`},
 		{"set services web scheduler w", `
 wrr | | as it is
 wlc | |`},

@@ -18,7 +18,8 @@ import (
 //	set services web real-servers 192.168.4.100 weight 3 upper-threshold 100
 //	set network interfaces eth0 addresses 192.168.4.5/24
 //
-// A list gets the value beside those that it has; several stand in [ ]. A key
+// A list gets the value beside those that it has; several stand in [ ], and
+// [ ] alone empties a list that is something else by default. A key
 // that takes one value or several (listen, protocol) is set anew as a single
 // value is. A path that ends at a section makes it, empty. A returned error is
 // of type *WordError, and nothing has changed then.
@@ -55,7 +56,7 @@ func (n *node) merge(owner, other *node) {
 		n.text = other.text
 		return
 	}
-	if n.shape.Kind == config.KindValues && n.part == keyPart && n.shape.Single {
+	if n.shape.Kind == config.KindValues && n.part == keyPart && (n.shape.Single || len(other.children) == 0) {
 		n.children, n.sorted = nil, nil
 	}
 	for _, child := range other.children {

@@ -55,8 +55,8 @@ func (l *loader) section(n *node, source *config.Source) {
 	for _, member := range source.Members {
 		shape := &n.shape.Keys[keyIndex(n.shape, member.Name)]
 		l.fill(n.key(shape), member.Source)
-		if child := n.child(member.Name); len(child.children) == 0 && (child.listed() || child.named()) {
-			n.remove(child) // an empty list says nothing
+		if child := n.child(member.Name); len(child.children) == 0 && (child.listed() || child.named()) && !child.mayBeEmpty() {
+			n.remove(child)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dipper/appliance/config"
 )
 
@@ -72,7 +74,8 @@ func wantConfig(t *testing.T, form string, d *Document, want *config.Config) {
 		t.Fatalf("%s: %v\n%s", form, err, d.YAML())
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s: another configuration:\n%s\nwant\n%s", form, config.Render(got), config.Render(want))
+		t.Errorf("%s: another configuration (-want +got):\n%s\nof\n%s", form,
+			cmp.Diff(strings.Split(string(config.Render(want)), "\n"), strings.Split(string(config.Render(got)), "\n")), d.YAML())
 	}
 }
 
@@ -205,6 +208,8 @@ func FuzzCompare(f *testing.F) {
 	f.Add(commented, s2YAML)
 	f.Add("network: {name-servers: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]}", "network: {name-servers: [1.1.1.3, 1.1.1.5, 1.1.1.1, 1.1.1.4]}")
 	f.Add("services: {web: {listen: 1.1.1.1:80, real-servers: [{address: 1.1.1.2}]}}", "services: {web: {listen: [1.1.1.1:81, 1.1.1.1:82], real-servers: [{address: 1.1.1.2, port: 80}]}}")
+	f.Add("services: {web: {scheduler-flags: [port, fallback]}}", "services: {web: {scheduler-flags: []}}")
+	f.Add("services: {web: {scheduler-flags: []}}", "services: {web: {scheduler-flags: [port]}}")
 	f.Fuzz(func(t *testing.T, first, second string) {
 		a, errA := Parse("a.yaml", []byte(first))
 		b, errB := Parse("b.yaml", []byte(second))

@@ -295,7 +295,7 @@ func (r *reader) values(word string) *WordError {
 		r.state = wantMore
 		return nil
 	case word == "]" && r.state == wantMore:
-		if len(in.children) == 0 {
+		if len(in.children) == 0 && !in.mayBeEmpty() {
 			return &WordError{Problem: "the list is empty", Expected: in.shape.Expected}
 		}
 		r.state = wantKey
