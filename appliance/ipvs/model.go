@@ -1,10 +1,12 @@
-// Package ipvs owns the kernel's IPVS table: its model, reading it, planning
-// the smallest set of in-place edits from an observed to a desired table, and
-// applying that plan. It is the only package that speaks IPVS generic netlink;
-// it knows nothing of configurations or roles.
+// Package ipvs owns the kernel's IPVS: the model of its table, reading it,
+// planning the smallest set of in-place edits from an observed to a desired
+// table, applying that plan and noticing the edits of others; its timeouts,
+// synchronisation daemons, counters and connections. It is the only package
+// that speaks IPVS generic netlink; it knows nothing of configurations or roles.
 //
-// The codec (attributes to model and back), the plan and the texts are pure;
-// Kernel is the edge, and Fake stands in for it in tests.
+// The codec (attributes to model and back), the plan, the parser of connections
+// and the texts are pure. Kernel is the edge, Mirror remembers for it, and Fake
+// stands in for it in tests: it refuses what the kernel refuses.
 package ipvs
 
 import (
@@ -65,7 +67,9 @@ type Service struct {
 	Scheduler string // kernel's name; "none" for a service that never schedules
 	Flags     Flags
 
-	// Persistence: zero unless Flags has Persistent. Timeout is in seconds.
+	// Persistence: zero unless Flags has Persistent. Timeout is in seconds; the
+	// kernel keeps ticks in 32 bits, and forgets what does not fit: 17,179,869
+	// seconds do with its usual 250 ticks a second.
 	// Netmask says which part of a client's address counts: for IPv4 a mask in
 	// host order (0xffffff00), for IPv6 a prefix length from 1 to 128.
 	Timeout uint32

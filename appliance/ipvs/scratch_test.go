@@ -207,3 +207,37 @@ func TestMeasureBounds(t *testing.T) {
 		})
 	}
 }
+
+func TestMeasureMirror(t *testing.T) {
+	if os.Getenv("IN_GUEST") == "" {
+		t.Skip()
+	}
+	k, _ := live(t)
+	m := NewMirror(k)
+	if _, err := m.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := scratchTable(1000, 10)
+	count(t, "apply", func() {
+		if err := m.Apply(t.Context(), Plan(Table{}, want)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for range 3 {
+		count(t, "observe", func() { m.Observe(t.Context()) })
+	}
+	for i := range 3 {
+		want.Services[5].RealServers[5].Weight = uint32(i + 7)
+		count(t, "one weight: decide and apply", func() {
+			_, ops, err := Decide(t.Context(), m, want)
+			if err != nil || len(ops) != 1 {
+				t.Fatal(ops, err)
+			}
+			if err := m.Apply(t.Context(), ops); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	count(t, "again: nothing", func() { Decide(t.Context(), m, want) })
+	count(t, "Statistics", func() { m.Statistics(t.Context()) })
+}
