@@ -82,6 +82,7 @@ type Options struct {
 	Supervisor Supervisor
 	Network    NetworkKernel
 	View       NetworkView
+	Capture    Capture
 	State      StateVolume                 // nil: revisions are kept as long as the machine runs
 	OpenTable  func() (TableKernel, error) // called when the role first wants a table
 	Responders Responders
@@ -162,6 +163,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
 		view:       o.View,
+		capture:    o.Capture,
 		shelf:      shelf,
 		gate:       gate,
 	}

@@ -19,6 +19,7 @@ type backend struct {
 	logFiles   []string // oldest first
 
 	view       NetworkView
+	capture    Capture
 	shelf      *shelf
 	candidates candidates
 	documents  documents

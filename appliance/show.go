@@ -2,9 +2,11 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net/netip"
 	"os"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"dipper/appliance/api"
 	"dipper/appliance/hardware"
 	"dipper/appliance/network"
+	"dipper/appliance/network/capture"
 )
 
 // NetworkView is the kernel's network for those who only look.
@@ -22,6 +25,9 @@ type NetworkView interface {
 	NeighbourEntries(ctx context.Context) ([]network.NeighbourEntry, error)
 	Sysctls(ctx context.Context, wanted []network.Sysctl) ([]network.Sysctl, error)
 }
+
+// Capture writes what passes an interface, as pcap, until ctx ends.
+type Capture func(ctx context.Context, q capture.Query, out io.Writer) error
 
 // Interfaces lists the machine's links.
 func (b *backend) Interfaces(ctx context.Context) ([]api.Interface, error) {
@@ -170,6 +176,14 @@ func (b *backend) Events(ctx context.Context, after int, follow bool) iter.Seq2[
 }
 
 // Capture writes what passes an interface, as pcap.
-func (b *backend) Capture(_ context.Context, _ api.CaptureQuery, _ io.Writer) error {
-	return &api.Error{Message: "this version captures no packets yet"}
+func (b *backend) Capture(ctx context.Context, q api.CaptureQuery, out io.Writer) error {
+	if q.Count < 0 || q.Snap < 0 {
+		return &api.Error{Message: "capture: expected a count and a length of 0 or more"}
+	}
+	b.events.add(ctx, eventCommand, "capture of %s begins: %s", q.Interface, q.Filter)
+	err := b.capture(ctx, capture.Query{Interface: q.Interface, Filter: q.Filter, Count: q.Count, Snap: uint32(min(q.Snap, math.MaxInt32))}, out)
+	if bad, ok := errors.AsType[*capture.Error](err); ok {
+		return &api.Error{Message: bad.Error(), Word: bad.Word + 1}
+	}
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"dipper/appliance/api"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
+	"dipper/appliance/network/capture"
 	"dipper/appliance/realserver/responder"
 	"dipper/appliance/store/volume"
 	"dipper/init/bootconfig"
@@ -51,6 +52,7 @@ func runAppliance(ctx context.Context) error {
 		Up:         line.Up,
 		Network:    net,
 		View:       net,
+		Capture:    capture.Run,
 		State:      volume.New(stateDir),
 		OpenTable:  openTable,
 		Responders: responders,

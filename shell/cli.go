@@ -31,6 +31,7 @@ var errUsage = errors.New(`usage:
   dipper clear counters|connections [SERVICE] [ADDRESS[:PORT]]
   dipper changes | save [COMMENT] | confirm | revert
   dipper commit FILE [confirmed TIME] [comment TEXT]
+  dipper capture INTERFACE [FILTER]    (pcap; Ctrl-C ends it)
   dipper debug PROGRAM [ARGUMENTS]
   dipper reboot | poweroff`)
 
@@ -50,6 +51,8 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 		return program(ctx, c, args, in, out, errOut)
 	case word == "server" && len(rest) > 1:
 		return setServer(ctx, c, rest, out)
+	case word == "capture" && len(rest) > 0:
+		return c.Capture(ctx, api.CaptureQuery{Interface: rest[0], Filter: strings.Join(rest[1:], " ")}, out)
 	case word == "clear" && len(rest) > 0:
 		return clearThings(ctx, c, rest, out)
 	case word == "save":

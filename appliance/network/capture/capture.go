@@ -1,0 +1,127 @@
+package capture
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Query says what to capture.
+type Query struct {
+	Interface string
+	Filter    string
+	Count     int    // packets; 0: until ctx ends
+	Snap      uint32 // bytes of each; 0: all
+}
+
+// The link types of pcap (www.tcpdump.org/linktypes.html).
+const (
+	linkEthernet = 1
+	linkRaw      = 101 // begins with the IP header
+)
+
+// Run writes a pcap stream of what passes an interface until ctx ends, the
+// count is reached or nobody reads any more. What the reader is too slow for,
+// the kernel drops.
+func Run(ctx context.Context, q Query, out io.Writer) error {
+	link, err := net.InterfaceByName(q.Interface)
+	if err != nil {
+		return fmt.Errorf("capture: %s: %w", q.Interface, err)
+	}
+	ethernet, err := hasEthernet(q.Interface)
+	if err != nil {
+		return fmt.Errorf("capture: %s: %w", q.Interface, err)
+	}
+	program, err := Filter(q.Filter, ethernet, q.Snap)
+	if err != nil {
+		return err
+	}
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return fmt.Errorf("capture: filter: %w", err)
+	}
+	conn, err := packet.Listen(link, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: raw})
+	if err != nil {
+		return fmt.Errorf("capture: %s: %w", q.Interface, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // ends the read
+	defer stop()
+	err = copyPackets(ctx, conn, q.Count, newWriter(out, ethernet))
+	return errors.Join(err, conn.Close())
+}
+
+// hasEthernet tells whether frames of a link begin with an Ethernet header
+// (uapi/linux/if_arp.h); the loopback link's do.
+func hasEthernet(link string) (bool, error) {
+	text, err := os.ReadFile("/sys/class/net/" + link + "/type")
+	if err != nil {
+		return false, err
+	}
+	kind, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return kind == unix.ARPHRD_ETHER || kind == unix.ARPHRD_LOOPBACK, err
+}
+
+func copyPackets(ctx context.Context, conn *packet.Conn, count int, w *writer) error {
+	if err := w.header(); err != nil {
+		return err
+	}
+	frame := make([]byte, everything)
+	for n := 0; count == 0 || n < count; n++ {
+		length, _, err := conn.ReadFrom(frame)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("capture: %w", err)
+		}
+		if err := w.packet(time.Now(), frame[:length]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writer writes pcap with nanoseconds (draft-ietf-opsawg-pcap).
+type writer struct {
+	out      io.Writer
+	ethernet bool
+}
+
+func newWriter(out io.Writer, ethernet bool) *writer { return &writer{out, ethernet} }
+
+func (w *writer) header() error {
+	link := uint32(linkRaw)
+	if w.ethernet {
+		link = linkEthernet
+	}
+	b := binary.LittleEndian.AppendUint32(nil, 0xa1b23c4d)
+	b = binary.LittleEndian.AppendUint16(b, 2)
+	b = binary.LittleEndian.AppendUint16(b, 4)
+	b = append(b, make([]byte, 8)...)
+	b = binary.LittleEndian.AppendUint32(b, everything)
+	b = binary.LittleEndian.AppendUint32(b, link)
+	_, err := w.out.Write(b)
+	return err
+}
+
+// packet writes one, whose length on the wire is not known when it was cut.
+func (w *writer) packet(at time.Time, data []byte) error {
+	b := make([]byte, 0, 16+len(data))
+	b = binary.LittleEndian.AppendUint32(b, uint32(at.Unix()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(at.Nanosecond()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	_, err := w.out.Write(append(b, data...))
+	return err
+}
