@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -110,6 +111,24 @@ func (n *node) json() any {
 		return n.text == "true"
 	}
 	return n.text
+}
+
+// TestJSONSchemaFile keeps the file that editors read up to date; -update
+// writes it.
+func TestJSONSchemaFile(t *testing.T) {
+	const file = "../../docs/config.schema.json"
+	if *update {
+		if err := os.WriteFile(file, JSONSchema(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(written, JSONSchema()) {
+		t.Errorf("%s is not what the key tables say: go test ./appliance/config -run JSONSchemaFile -update", file)
+	}
 }
 
 // TestJSONSchema holds what the schema says to what Parse takes.

@@ -134,6 +134,35 @@ func TestWarnings(t *testing.T) {
 			[]string{"services.web.real-servers: none: clients of 10.0.0.1:80 are refused"}},
 		{"no weights", "role: director\nnetwork: {interfaces: {eth0: {dhcp: true}}}\nservices: {web: {listen: 10.0.0.1:80, forward: dr, real-servers: [{address: 10.0.0.2, weight: 0}]}}\n",
 			[]string{"services.web.real-servers: every weight is 0: new connections to 10.0.0.1:80 are refused"}},
+		{"odd services", `role: director
+network: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}
+services:
+  ftp: {listen: 10.0.0.2:21, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  ipsec: {listen: 10.0.0.3, protocol: esp, forward: dr, real-servers: [{address: 10.0.0.100}]}
+  mark: {listen: "10.0.0.4:80-90", one-packet: true, forward: dr, real-servers: [{address: 10.0.0.100}]}
+  marked: {fwmark: 7, family: ipv4, one-packet: true, forward: dr}
+  sip: {listen: 10.0.0.5:5060, persistence: {engine: sip}, scheduler: none, forward: dr, real-servers: [{address: 10.0.0.100}]}
+`, []string{
+			"services.ftp.forward: nat of FTP needs ipvs.settings.conntrack: true, or the data connections do not get through",
+			"services.ipsec.protocol: the kernel sends ah and esp where the same client's UDP port 500 goes, and chooses no real server for them by themselves",
+			"services.mark.one-packet: only UDP is scheduled so, and protocol has none",
+			"services.marked.real-servers: none: clients of firewall mark 7 are refused",
+			"services.sip.persistence.engine: sip reads only UDP: clients are told apart by their address",
+			"services.sip.scheduler: none chooses no real server: new connections are refused",
+		}},
+		{"a key that is none locks nobody out", `role: real-server
+network: {interfaces: {eth0: {dhcp: true}}}
+management:
+  ssh:
+    certificate-authorities: [ssh-ed25519]
+    users:
+      admin:
+        role: admin
+        keys: [ssh-ed25519 AAAAbroken me@here, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea me"]
+`, []string{
+			"management.ssh.certificate-authorities[0]: no public key that can be read: it is ignored",
+			"management.ssh.users.admin.keys[0]: no public key that can be read: it is ignored",
+		}},
 		{"overlap", "role: real-server\nnetwork: {interfaces: {eth0: {addresses: [10.0.0.1/8]}, eth1: {addresses: [10.1.0.1/16, 10.2.0.1/32]}}}\n",
 			[]string{"network.interfaces: eth0 and eth1 share the network 10.1.0.0/16: packets to it leave through one of the two"}},
 	} {

@@ -405,6 +405,37 @@ func (r *plainReader) quoted(offset int) (*node, int, bool) {
 	return n, offset + 1 + length, ok
 }
 
+// plainComments finds the comments of a file that is all plain: quotes are
+// double there, and lie on one line.
+func plainComments(text string) []comment {
+	var comments []comment
+	number := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		number++
+		if start := commentStart(line); start >= 0 {
+			own := strings.TrimSpace(line[:start]) == ""
+			comments = append(comments, comment{number, commentText(line[start+1:]), own})
+		}
+	}
+	return comments
+}
+
+// commentStart gives where the comment of a line begins, -1 when it has none.
+func commentStart(line string) int {
+	quoted := false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '#' && !quoted && (i == 0 || line[i-1] == ' '):
+			return i
+		}
+	}
+	return -1
+}
+
 // unescape reads a text with the escapes that Render writes up to its closing
 // quote, and gives how long it is with that.
 func unescape(text string) (value string, length int, ok bool) {

@@ -114,3 +114,25 @@ func TestExamplesArePlain(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainCommentsAgree holds the comments of plain files to the library's.
+func TestPlainCommentsAgree(t *testing.T) {
+	seeds := append(plainSeeds(t), "a: \"# no\" # yes\n", "a: \"\\\"# no\" # \"yes\n", "#\n#a\n\n  # b\na: b #\n", "a: \"b\"\t# c\n", "a: [b, \"c # d\"] # e # f\n")
+	compared := 0
+	for _, src := range seeds {
+		text, err := readText([]byte(src))
+		if err != nil {
+			continue
+		}
+		if _, _, err := readPlain(text); err != nil {
+			continue
+		}
+		compared++
+		if got, want := fmt.Sprint(plainComments(text)), fmt.Sprint(oddComments(text)); got != want {
+			t.Errorf("%q:\ngot  %s\nwant %s", src, got, want)
+		}
+	}
+	if compared < 50 {
+		t.Errorf("compared %d files", compared)
+	}
+}

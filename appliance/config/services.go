@@ -234,7 +234,7 @@ func (r *resolver) resolvePersistence(s fileService, resolved Service) *Persiste
 // checkOnePacket reports one-packet where the kernel ignores it. What carries
 // a mark may be UDP, whoever sets it.
 func (r *resolver) checkOnePacket(s fileService, resolved Service) {
-	if resolved.OnePacket && !slices.Contains(resolved.Protocols, UDP) && len(resolved.Protocols) == 1 && resolved.FWMark == 0 && s.protocols.given == s.protocols.valid {
+	if resolved.OnePacket && !slices.Contains(resolved.Protocols, UDP) && len(resolved.Protocols) == 1 && resolved.FWMark == 0 && !resolved.needsMark() && s.protocols.given == s.protocols.valid {
 		r.report(s.onePacket.at, fault{problem: fmt.Sprintf("one-packet is for UDP, and this service is %s", resolved.Protocols[0]),
 			hint: "remove it, or write protocol: udp"})
 	}

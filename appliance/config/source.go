@@ -76,6 +76,14 @@ func commentsOf(text string) []comment {
 	if !strings.Contains(text, "#") {
 		return nil
 	}
+	if _, _, err := readPlain(text); err == nil {
+		return plainComments(text)
+	}
+	return oddComments(text)
+}
+
+// oddComments asks the library, which takes much memory for a large file.
+func oddComments(text string) []comment {
 	lines := strings.Split(text, "\n")
 	var comments []comment
 	for _, t := range lexer.Tokenize(text) {
