@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestRun(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(t.Context(), Query{Interface: "lo", Filter: "udp dst port " + port, Count: 2, Snap: 64}, writer)
+		ended <- Run(t.Context(), Query{Interface: "lo", Filter: "udp dst port " + port, Count: 4, Snap: 64}, writer) // each is seen leaving and arriving
 		writer.Close()
 	}()
 	header := make([]byte, 24)
@@ -59,9 +60,14 @@ func TestRun(t *testing.T) {
 	if err != nil || !bytes.Contains(captured, []byte("first")) || bytes.Contains(captured, []byte("not me")) {
 		t.Errorf("captured %q, %v", captured, err)
 	}
-	first := 16 + int(binary.LittleEndian.Uint32(captured[8:]))
-	if cut := len(captured) - first - 16; cut != 64 {
-		t.Errorf("the second packet has %d bytes, want 64", cut)
+	var lengths []int
+	for rest := captured; len(rest) > 16; {
+		length := int(binary.LittleEndian.Uint32(rest[8:]))
+		lengths = append(lengths, length)
+		rest = rest[16+length:]
+	}
+	if want := []int{42 + 5, 42 + 5, 64, 64}; !slices.Equal(lengths, want) {
+		t.Errorf("packets of %v bytes, want %v", lengths, want)
 	}
 }
 
