@@ -1,11 +1,12 @@
 package shell
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,9 +177,6 @@ const answerTime = 500 * time.Millisecond
 // assumed is the size of a terminal that does not say.
 var assumed = session.Size{Width: 80, Height: 24}
 
-// cursorReport is a terminal's answer to where its cursor is (ECMA-48, CPR).
-var cursorReport = regexp.MustCompile(`\x1b\[(\d{1,4});(\d{1,4})R$`)
-
 // askSize moves the cursor as far down and right as it goes and asks where it
 // is, which is the size of the window. A serial line has no other way.
 func askSize(v *view, out io.Writer) session.Size {
@@ -195,20 +193,30 @@ func askSize(v *view, out io.Writer) session.Size {
 			break
 		}
 		answer = append(answer, one[0])
-		if found := cursorReport.FindSubmatch(answer); found != nil {
-			v.keys.give(answer[:len(answer)-len(found[0])]) // typed in between
-			return sizeOf(found)
+		if typed, size, ok := cutReport(answer); ok {
+			v.keys.give(typed)
+			return size
 		}
 	}
 	v.keys.give(answer) // was no answer, but typed
 	return assumed
 }
 
-func sizeOf(report [][]byte) session.Size {
-	height, _ := strconv.Atoi(string(report[1])) // digits, as the pattern says
-	width, _ := strconv.Atoi(string(report[2]))
-	if height < 2 || width < 10 {
-		return assumed
+// cutReport takes a terminal's answer to where its cursor is, ESC [ ROW ;
+// COLUMN R (ECMA-48, CPR), off the end of what came.
+func cutReport(came []byte) (typed []byte, size session.Size, ok bool) {
+	at := bytes.LastIndex(came, []byte("\x1b["))
+	if at < 0 || came[len(came)-1] != 'R' {
+		return nil, session.Size{}, false
 	}
-	return session.Size{Width: width, Height: height}
+	row, column, ok := strings.Cut(string(came[at+2:len(came)-1]), ";")
+	height, rowErr := strconv.ParseUint(row, 10, 14)
+	width, columnErr := strconv.ParseUint(column, 10, 14)
+	if !ok || rowErr != nil || columnErr != nil {
+		return nil, session.Size{}, false
+	}
+	if height < 2 || width < 10 {
+		return came[:at], assumed, true
+	}
+	return came[:at], session.Size{Width: int(width), Height: int(height)}, true
 }

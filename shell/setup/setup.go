@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,8 +118,12 @@ func askRole() step {
 	}
 }
 
-// hostname is a label of RFC 1123.
-var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// isHostname reports whether a text is a label of RFC 1123, in lower case.
+func isHostname(text string) bool {
+	const letters, most = "abcdefghijklmnopqrstuvwxyz0123456789", 63
+	return text != "" && len(text) <= most && strings.Trim(text, letters+"-") == "" &&
+		!strings.HasPrefix(text, "-") && !strings.HasSuffix(text, "-")
+}
 
 func askHostname() step {
 	return step{
@@ -128,7 +131,7 @@ func askHostname() step {
 			return Question{Text: "Name of this machine", Default: map[string]string{"director": "lb1", "real-server": "web1"}[f.answers.role]}
 		},
 		take: func(f *Flow, text string) (func() step, error) {
-			if !hostname.MatchString(text) {
+			if !isHostname(text) {
 				return nil, fmt.Errorf("%q: expected letters, digits and hyphens, as lb1", text)
 			}
 			f.answers.hostname = text

@@ -41,6 +41,9 @@ func TestDirector(t *testing.T) {
 Role> router                   ! expected director or real-server
 Role> d
 Name> LB 1                     ! expected letters
+Name> -lb1                     ! expected letters
+Name> lb1-                     ! expected letters
+Name> lb1.example              ! expected letters
 Name>
 Interface> eth7                ! no such interface
 Interface>
