@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +264,54 @@ func TestMoments(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %s", text, got, err, want)
 		}
 	}
+}
+
+// TestIPVSAdmRoles: everybody may look, operators may zero, the rest is for
+// administrators.
+func TestIPVSAdmRoles(t *testing.T) {
+	for arguments, want := range map[string]api.Role{
+		"": api.Viewer, "-L": api.Viewer, "-Ln": api.Viewer, "-ln": api.Viewer, "--list -n": api.Viewer, "-S": api.Viewer, "-Sn": api.Viewer, "--save": api.Viewer,
+		"-h": api.Viewer, "--version": api.Viewer, "-Z": api.Operate, "--zero -t 1.2.3.4:80": api.Operate,
+		"-C": api.Admin, "-A -t 1.2.3.4:80": api.Admin, "--set 1 2 3": api.Admin, "-R": api.Admin, "--lists": api.Admin, "-": api.Admin, "list": api.Admin, "-n -L": api.Admin,
+	} {
+		if got := ipvsadmRole(strings.Fields(arguments)); got != want {
+			t.Errorf("ipvsadm %s: %s, want %s", arguments, got, want)
+		}
+	}
+}
+
+func TestLoadFromURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/lb1.yaml":
+			fmt.Fprintln(w, "set hostname lb9")
+		case "/huge":
+			_, _ = io.CopyN(w, endless{}, maxText+10) // the client hangs up
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	for path, want := range map[string]string{
+		"/lb1.yaml": "committed as revision 8 with 1 kernel edit\n",
+		"/huge":     fmt.Sprintf("error: load: %s/huge: larger than %d bytes\n", server.URL, maxText),
+		"/nothing":  fmt.Sprintf("error: load: %s/nothing: 404 Not Found\n", server.URL),
+	} {
+		out, errOut, _ := exec(t, newFake(), api.Admin, "", "load override "+server.URL+path)
+		if got := out + errOut; got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+// endless is a file without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
 }
 
 func TestMemorable(t *testing.T) {

@@ -33,6 +33,7 @@ type fake struct {
 	verbs      []api.ServerVerb
 	ended      api.Power
 	events     []api.Event
+	news       chan api.Event // what is to come
 	calls      map[string]int
 	manyNames  []string // of real servers, for completion
 }
@@ -453,8 +454,15 @@ func (f *fake) Events(ctx context.Context, after int, follow bool) iter.Seq2[api
 				return
 			}
 		}
-		if follow {
-			<-ctx.Done()
+		for follow {
+			select {
+			case e := <-f.news:
+				if !yield(e, nil) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

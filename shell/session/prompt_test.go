@@ -267,6 +267,9 @@ func TestOthers(t *testing.T) {
 		ann.sees(`
 *** bob (10.0.0.1): reboot now
 ann@lb1> ha_`)
+		if strings.Contains(bob.vt.Screen(), "***") {
+			t.Errorf("bob is told what he did himself:\n%s", bob.vt.Screen())
+		}
 		if bob.f.ended != api.Reboot {
 			t.Errorf("ended: %q", bob.f.ended)
 		}
@@ -278,7 +281,7 @@ bob   admin  10.0.0.1  2026-11-21 12:00:00 (now)  0s
 ann@lb1> _`)
 		// History is the user's, in whichever session.
 		again := sit(t, newFake(), 100, 24, share("ann", "3"))
-		again.types(ctrlL, "\x1b[A")
+		again.types("set a password geheim", enter, ctrlL, "\x1b[A")
 		again.sees(`ann@lb1> show users | except Since_`)
 		for _, s := range []*seat{ann, bob, again} {
 			s.types(ctrlU, ctrlD)
@@ -288,6 +291,30 @@ ann@lb1> _`)
 		}
 		if left := registry.Sessions(); len(left) > 0 {
 			t.Errorf("still there: %+v", left)
+		}
+	})
+}
+
+// TestAnnouncements: a session is told what others commit, and not what itself
+// did.
+func TestAnnouncements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.news = make(chan api.Event)
+		d := sit(t, f, 100, 24)
+		d.types(ctrlL)
+		f.news <- api.Event{Number: 3, Kind: "commit", Actor: api.Actor{User: "bob", From: "10.0.0.2", Session: "s2"}, Text: "revision 8"}
+		f.news <- api.Event{Number: 4, Kind: "commit", Actor: api.Actor{User: "ann", Session: "s1"}, Text: "revision 9"}
+		f.news <- api.Event{Number: 5, Kind: "link", Text: "eth1 is up"}
+		f.news <- api.Event{Number: 6, Kind: "commit", Text: "undone"}
+		synctest.Wait()
+		d.sees(`
+*** bob (10.0.0.2): revision 8
+*** undone
+ann@lb1> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
 		}
 	})
 }

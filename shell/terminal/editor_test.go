@@ -272,6 +272,42 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+// TestHistoryIsBounded: in lines and in bytes.
+func TestHistoryIsBounded(t *testing.T) {
+	for _, length := range []int{5, 4000, 5000} {
+		h := &terminal.History{}
+		for i := range 2000 {
+			h.Add(fmt.Sprintf("%0*d", length, i))
+		}
+		lines, size := h.Lines(), 0
+		for _, l := range lines {
+			size += len(l)
+		}
+		if len(lines) > 500 || size > 64<<10 || length < 4096 && (len(lines) < 10 || !strings.HasSuffix(lines[len(lines)-1], "1999")) {
+			t.Errorf("lines of %d bytes: %d lines, %d bytes", length, len(lines), size)
+		}
+	}
+}
+
+// TestInterrupt: Ctrl-C ends what runs, and what was typed before it is
+// forgotten; what is typed after it is not.
+func TestInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		s := terminal.Open(t.Context(), terminal.Terminal{Width: 40, Height: 10, Type: "xterm"}, in, vt.New(40, 10))
+		interrupted := 0
+		restore := s.OnInterrupt(func() { interrupted++ })
+		_, _ = io.WriteString(keys, "reboot\r"+ctrlC+"show\r")
+		synctest.Wait()
+		restore()
+		line, err := terminal.NewEditor(s, nil).ReadLine(t.Context(), helper{})
+		if interrupted != 1 || line != "show" || err != nil {
+			t.Errorf("interrupted %d times, then read %q, %v", interrupted, line, err)
+		}
+		_ = keys.Close()
+	})
+}
+
 func TestPager(t *testing.T) {
 	for _, tt := range []struct {
 		name string
