@@ -69,7 +69,7 @@ func openTable() (appliance.TableKernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return table, nil
+	return ipvs.NewMirror(table), nil
 }
 
 // dhcp runs a client, and starts it again when it gives up, as it does when
