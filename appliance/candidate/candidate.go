@@ -14,6 +14,7 @@ package candidate
 
 import (
 	"slices"
+	"strings"
 
 	"dipper/appliance/config"
 )
@@ -136,18 +137,10 @@ func (n *node) ordered() []*node {
 }
 
 func search(sorted []*node, name string) (int, bool) {
-	return slices.BinarySearchFunc(sorted, name, func(n *node, name string) int { return compareNames(n.name, name) })
+	return slices.BinarySearchFunc(sorted, name, func(n *node, name string) int { return strings.Compare(n.name, name) })
 }
 
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
+func byName(a, b *node) int { return strings.Compare(a.name, b.name) }
 
 // add puts a child where it belongs: in the order of the keys, by name, or
 // behind all others.
@@ -210,7 +203,7 @@ func (n *node) sort() {
 	n.sorted = nil
 	if n.listed() {
 		n.sorted = slices.Clone(n.children)
-		slices.SortFunc(n.sorted, func(a, b *node) int { return compareNames(a.name, b.name) })
+		slices.SortFunc(n.sorted, byName)
 	}
 }
 

@@ -2,6 +2,7 @@ package candidate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dipper/appliance/config"
@@ -37,17 +38,17 @@ func (l *loader) fill(n *node, source *config.Source) {
 		l.section(n, source)
 	case n.named():
 		for _, member := range source.Members {
-			entry := n.add(&node{shape: n.shape, part: memberPart, name: member.Name})
+			entry := &node{shape: n.shape, part: memberPart, name: member.Name}
 			l.fill(entry, member.Source)
+			n.children = append(n.children, entry)
 		}
+		slices.SortFunc(n.children, byName)
 	case n.leaf():
 		n.text = canonicalValue(n.shape, source.Text)
 	case n.shape.Kind == config.KindValues:
 		l.values(n, source)
 	default:
-		for _, item := range source.Items {
-			l.item(n, item)
-		}
+		l.items(n, source.Items)
 	}
 }
 
@@ -68,21 +69,43 @@ func (l *loader) values(n *node, source *config.Source) {
 	if len(items) == 0 && n.shape.Single && source.Text != "" {
 		items = []*config.Source{{Text: source.Text}}
 	}
+	there := make(map[string]bool, len(items))
 	for _, item := range items {
 		name := canonicalValue(n.shape, item.Text)
-		if n.child(name) == nil {
-			n.add(&node{shape: n.shape, part: valuePart, name: name, comment: item.Comment})
+		if !there[name] {
+			n.children = append(n.children, &node{shape: n.shape, part: valuePart, name: name, comment: item.Comment})
 		}
+		there[name] = true
 	}
+	n.sort()
 }
 
-func (l *loader) item(list *node, source *config.Source) {
+// items reads a list of sections, which may be 100,000: its index is made
+// once.
+func (l *loader) items(list *node, sources []*config.Source) {
+	there := make(map[string]bool, len(sources))
+	for _, source := range sources {
+		item := l.item(list, source)
+		switch {
+		case item == nil:
+		case there[item.name]:
+			l.report(source, fmt.Sprintf("%s is in %s twice", item.name, list.name))
+		default:
+			list.children = append(list.children, item)
+			there[item.name] = true
+		}
+	}
+	list.sort()
+}
+
+// item reads an item, nil when it has no name.
+func (l *loader) item(list *node, source *config.Source) *node {
 	item := &node{shape: list.shape, part: memberPart}
 	l.fill(item, source)
 	first := list.shape.Identity[0]
 	if item.child(first) == nil {
 		l.report(source, fmt.Sprintf("an item of %s without its %s", list.name, first))
-		return
+		return nil
 	}
 	for _, child := range item.children {
 		if item.identifies(child) { // they are the item's name
@@ -91,11 +114,7 @@ func (l *loader) item(list *node, source *config.Source) {
 		}
 	}
 	identify(item, item.identity())
-	if list.child(item.name) != nil {
-		l.report(source, fmt.Sprintf("%s is in %s twice", item.name, list.name))
-		return
-	}
-	list.add(item)
+	return item
 }
 
 func (l *loader) report(at *config.Source, problem string) {

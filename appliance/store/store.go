@@ -211,6 +211,7 @@ func (s *Store) save(r Revision, configuration []byte) error {
 // put writes a file so that it is there as before or whole.
 func put(files FileSystem, name string, data []byte) error {
 	if err := files.WriteFile(name+beside, data); err != nil {
+		_ = files.Remove(name + beside) // it takes room on a full disk; if it stays, Open removes it
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := files.Rename(name+beside, name); err != nil {
