@@ -556,70 +556,97 @@ func TestKernelWatch(t *testing.T) {
 	}
 }
 
-// TestKernelMaglevAgrees compares which real servers clients get from two
+// TestKernelHashesAgree compares which real servers clients get from two
 // directors that came to the same table by different ways.
-func TestKernelMaglevAgrees(t *testing.T) {
-	const clients = 4096
-	vip := netip.MustParseAddrPort("127.0.0.1:53")
-	service := func(servers ...int) Service {
-		s := Service{Key: Key{Protocol: UDP, Address: vip.Addr(), Port: vip.Port()}, Scheduler: "mh", Flags: SchedulerFlag1}
-		for _, host := range servers {
-			s.RealServers = append(s.RealServers, RealServer{
-				Address: netip.AddrFrom4([4]byte{127, 1, 0, byte(host)}), Port: 53, Forward: NAT, Weight: 1,
-			})
-		}
-		return s
-	}
-	all := service(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-	var reversed []Op
-	for _, op := range Plan(Table{}, tableOf(all)) {
-		at := min(1, len(reversed)) // after the service
-		reversed = slices.Insert(reversed, at, op)
-	}
-	loaded := destinations(t, clients, vip, Plan(Table{}, tableOf(all)))
+func TestKernelHashesAgree(t *testing.T) {
+	const clients = 2048
 	tests := []struct {
-		name    string
-		history []Op
-		most    int // clients, of 4096, that get another real server
+		scheduler, name string
+		history         func(service func(servers ...int) Table) []Table
+		least, most     int // clients that get another real server
 	}{
-		{"loaded alike", Plan(Table{}, tableOf(all)), 0},
-		{"loaded in reverse", reversed, 20},
-		{"one added later", slices.Concat(
-			Plan(Table{}, tableOf(service(1, 2, 3, 4, 6, 7, 8, 9, 10))),
-			Plan(tableOf(service(1, 2, 3, 4, 6, 7, 8, 9, 10)), tableOf(all)),
-		), 10},
-		{"one drained and back", slices.Concat(
-			Plan(Table{}, tableOf(all)),
-			[]Op{{Kind: EditRealServer, Service: all, RealServer: with(all.RealServers[4], func(r *RealServer) { r.Weight = 0 })}},
-			[]Op{{Kind: EditRealServer, Service: all, RealServer: all.RealServers[4]}},
-		), 0},
+		{"mh", "loaded alike", func(service func(...int) Table) []Table { return []Table{service(allHosts...)} }, 0, 0},
+		{"mh", "one added later", func(service func(...int) Table) []Table {
+			return []Table{service(1, 2, 3, 4, 6, 7, 8, 9, 10), service(allHosts...)}
+		}, 0, 10},
+		{"mh", "added one by one, from the end", oneByOne, 0, 20},
+		{"mh", "one drained, and back", drained, 0, 0},
+		{"sh", "loaded alike", func(service func(...int) Table) []Table { return []Table{service(allHosts...)} }, 0, 0},
+		{"sh", "one added later", func(service func(...int) Table) []Table {
+			return []Table{service(1, 2, 3, 4, 6, 7, 8, 9, 10), service(allHosts...)}
+		}, clients / 2, clients},
+		{"sh", "one drained, and back", drained, 0, 0},
 	}
+	loaded := make(map[string]map[netip.Addr]netip.Addr)
 	for _, tt := range tests {
+		service := func(hosts ...int) Table { return hashed(tt.scheduler, hosts) }
+		if loaded[tt.scheduler] == nil {
+			loaded[tt.scheduler], _ = destinations(t, clients, []Table{service(allHosts...)})
+		}
+		got, asLoaded := destinations(t, clients, tt.history(service))
 		differ := 0
-		for client, server := range destinations(t, clients, vip, tt.history) {
-			if server != loaded[client] {
+		for client, server := range got {
+			if server != loaded[tt.scheduler][client] {
 				differ++
 			}
 		}
-		t.Logf("%-22s %d of %d clients get another real server", tt.name, differ, clients)
-		if differ > tt.most {
-			t.Errorf("%s: %d clients differ, want at most %d", tt.name, differ, tt.most)
+		t.Logf("%s, %-30s %4d of %d clients get another real server", tt.scheduler, tt.name, differ, clients)
+		if differ < tt.least || differ > tt.most {
+			t.Errorf("%d clients differ, want %d to %d", differ, tt.least, tt.most)
+		}
+		if want := !strings.Contains(tt.name, "added"); asLoaded != want {
+			t.Errorf("%s: in the order of a load: got %t, want %t", tt.name, asLoaded, want)
 		}
 	}
 }
 
-// destinations makes a table by a history, in a network namespace of its own,
-// and tells which real server each of many clients gets.
-func destinations(t *testing.T, clients int, vip netip.AddrPort, history []Op) map[netip.Addr]netip.Addr {
+var allHosts = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+
+func oneByOne(service func(hosts ...int) Table) []Table {
+	var history []Table
+	for first := len(allHosts) - 1; first >= 0; first-- {
+		history = append(history, service(allHosts[first:]...))
+	}
+	return history
+}
+
+func drained(service func(hosts ...int) Table) []Table {
+	drained := service(allHosts...)
+	drained.Services[0].RealServers[4].Weight = 0
+	return []Table{service(allHosts...), drained, service(allHosts...)}
+}
+
+// hashedVIP is where the clients of destinations send to.
+var hashedVIP = netip.MustParseAddrPort("127.0.0.1:53")
+
+func hashed(scheduler string, hosts []int) Table {
+	s := Service{Key: Key{Protocol: UDP, Address: hashedVIP.Addr(), Port: hashedVIP.Port()}, Scheduler: scheduler, Flags: SchedulerFlag1}
+	for _, host := range hosts {
+		s.RealServers = append(s.RealServers, RealServer{
+			Address: netip.AddrFrom4([4]byte{127, 1, 0, byte(host)}), Port: 53, Forward: NAT, Weight: 1,
+		})
+	}
+	return tableOf(s)
+}
+
+// destinations has a table go through a history, in a network namespace of its
+// own, and tells which real server each of many clients then gets, and whether
+// its real servers are in the order of a load.
+func destinations(t *testing.T, clients int, history []Table) (servers map[netip.Addr]netip.Addr, asLoaded bool) {
 	t.Helper()
 	k, space := live(t)
-	if err := k.Apply(t.Context(), history); err != nil {
+	for _, table := range history {
+		load(t, k, table)
+	}
+	statistics, err := k.Statistics(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	err := within(space, func() error {
+	asLoaded = statistics[0].AsLoaded()
+	err = within(space, func() error {
 		for i := range clients {
 			client := &net.UDPAddr{IP: net.IPv4(127, 2, byte(i>>8), byte(i))}
-			c, err := net.DialUDP("udp4", client, net.UDPAddrFromAddrPort(vip))
+			c, err := net.DialUDP("udp4", client, net.UDPAddrFromAddrPort(hashedVIP))
 			if err != nil {
 				return err
 			}
@@ -633,17 +660,17 @@ func destinations(t *testing.T, clients int, vip netip.AddrPort, history []Op) m
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(map[netip.Addr]netip.Addr)
-	for c, err := range k.Connections(t.Context(), ConnectionFilter{Virtual: vip}) {
+	servers = make(map[netip.Addr]netip.Addr)
+	for c, err := range k.Connections(t.Context(), ConnectionFilter{Virtual: hashedVIP}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[c.Client.Addr()] = c.Destination.Addr()
+		servers[c.Client.Addr()] = c.Destination.Addr()
 	}
-	if len(got) != clients {
-		t.Fatalf("%d of %d clients have a connection", len(got), clients)
+	if len(servers) != clients {
+		t.Fatalf("%d of %d clients have a connection", len(servers), clients)
 	}
-	return got
+	return servers, asLoaded
 }
 
 // applyHalf, if set, makes this binary load a table until it is killed.

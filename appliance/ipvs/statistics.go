@@ -28,6 +28,17 @@ type ServiceStatistics struct {
 	RealServers []RealServerStatistics
 }
 
+// AsLoaded tells whether the kernel has the real servers in the order in which a
+// director has them that loads this table now: in the reverse of canonical
+// order, since the kernel puts a new one first. Real servers that were added to
+// a running director are in another. It decides which client the schedulers sh
+// and dh send where, and hardly matters to mh.
+func (s *ServiceStatistics) AsLoaded() bool {
+	return isSorted(s.RealServers, func(a, b *RealServerStatistics) int {
+		return compareRealServers(&b.RealServer, &a.RealServer)
+	})
+}
+
 // RealServerStatistics is a real server as the kernel holds it, with what it
 // counted.
 type RealServerStatistics struct {
