@@ -43,7 +43,7 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 	word, rest := args[0], args[1:]
 	switch {
 	case word == "debug" && len(rest) > 0:
-		return debug(ctx, c, rest, out, errOut)
+		return program(ctx, c, rest, nil, out, errOut)
 	case word == "ipvsadm":
 		if !restores(rest) {
 			in = nil
@@ -99,23 +99,6 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 		return c.End(ctx, api.Power(word))
 	}
 	return errUsage
-}
-
-func debug(ctx context.Context, c *api.Client, argv []string, out, errOut io.Writer) error {
-	res, err := c.Run(ctx, argv...)
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(out, res.Stdout); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(errOut, res.Stderr); err != nil {
-		return err
-	}
-	if res.Exit != 0 {
-		return ExitError(res.Exit)
-	}
-	return nil
 }
 
 // restores tells whether a command line of ipvsadm reads its standard input: a
