@@ -251,7 +251,7 @@ func appendAddress(b []byte, attribute uint16, a netip.Addr) []byte {
 	return append(appendHeader(b, attribute, len(bytes)), bytes[:]...)
 }
 
-// decodeService reads the answer to cmdGetService: a service without its real
+// decode reads the answer to cmdGetService: a service without its real
 // servers.
 func (s *ServiceStatistics) decode(data []byte) error {
 	found := false
