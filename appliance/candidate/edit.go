@@ -132,7 +132,35 @@ func (d *Document) locate(words []string) (place, *WordError) {
 	if wanted == nil {
 		return place{chain}, nil
 	}
-	return place{}, &WordError{Word: max(0, len(words)-1), Problem: "there is no " + describe(r.chain[1:])}
+	return place{}, r.absent(chain, wanted)
+}
+
+// absent is the error for words that lead to nothing: chain is how far they
+// lead, wanted what is not there.
+func (r *reader) absent(chain []*node, wanted *node) *WordError {
+	at := slices.Index(r.chain, wanted)
+	err := &WordError{Word: r.starts[at], Problem: "there is no " + describe(r.chain[1:at+1])}
+	if in := chain[len(chain)-1]; in.leaf() || wanted.leaf() && wanted.part == keyPart && in.child(wanted.name) != nil {
+		err.Word++ // the value is another
+	}
+	if meant := closestName(chain[len(chain)-1], wanted.name); meant != "" {
+		err.Hint = fmt.Sprintf("did you mean %q?", meant)
+	}
+	return err
+}
+
+// closestName guesses which entry or item was meant, in lists that are not too
+// long to be looked through.
+func closestName(in *node, name string) string {
+	const longest = 500
+	if in.keyed() || len(in.children) > longest {
+		return ""
+	}
+	names := make([]string, len(in.children))
+	for i, child := range in.children {
+		names[i] = child.name
+	}
+	return config.Closest(name, names)
 }
 
 // follow goes the way of a reader through the document as far as there is

@@ -29,6 +29,7 @@ type reader struct {
 	path     bool // the words lead to one place, as behind delete: at most one value, any old one
 	root     *node
 	chain    []*node // from the root to where the words lead
+	starts   []int   // which word each of them begins with
 	keys     []string
 	state    state
 	identity map[string]string // of the item last read, while its identifying keys may follow
@@ -46,6 +47,10 @@ func (r *reader) read(words []string) *WordError {
 		if err := r.next(word); err != nil {
 			err.Word = i
 			return err
+		}
+		r.starts = r.starts[:min(len(r.starts), len(r.chain))]
+		for len(r.starts) < len(r.chain) {
+			r.starts = append(r.starts, i)
 		}
 	}
 	r.endIdentity()

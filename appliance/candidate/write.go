@@ -50,7 +50,7 @@ func (d *Document) shown(words []string) (*node, error) {
 		return chain[len(chain)-1], nil
 	}
 	if missing.part != keyPart {
-		return nil, &WordError{Word: max(0, len(words)-1), Problem: "there is no " + describe(r.chain[1:])}
+		return nil, r.absent(chain, missing)
 	}
 	return nil, nil
 }

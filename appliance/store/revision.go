@@ -15,6 +15,10 @@ import (
 // be read, compared and booted with everywhere.
 const heading = "# dipper: "
 
+// lastRevision is one a second for three years: no file of ours has a higher
+// number.
+const lastRevision = 99_999_999
+
 func revisionFile(number int) string {
 	return path.Join(revisionsDir, fmt.Sprintf("%08d.yaml", number))
 }
@@ -23,7 +27,7 @@ func revisionFile(number int) string {
 func revisionNumber(name string) (int, bool) {
 	digits, found := strings.CutSuffix(name, ".yaml")
 	number, err := strconv.Atoi(digits)
-	return number, found && err == nil && number > 0 && path.Base(revisionFile(number)) == name
+	return number, found && err == nil && number > 0 && number <= lastRevision && path.Base(revisionFile(number)) == name
 }
 
 func sum(configuration []byte) string {
