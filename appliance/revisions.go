@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type StateVolume interface {
 	Format(ctx context.Context, device string, overwrite bool) (store.FileSystem, error)
 	// Space answers the volume's size and what of it is free, in bytes.
 	Space() (size, free uint64, err error)
+	// Notes says what is odd about the volume though it can be used.
+	Notes() []string
 }
 
 // shelf is where revisions and the host key are: on the state volume or,
@@ -163,8 +166,8 @@ func (s *shelf) state() api.StateVolume {
 	if v.Size, v.Free, err = s.volume.Space(); err != nil {
 		v.Error = err.Error()
 	}
-	for _, problem := range kept.Problems() {
-		v.Error = problem
+	if odd := append(s.volume.Notes(), kept.Problems()...); v.Error == "" {
+		v.Error = strings.Join(odd, "; ")
 	}
 	return v
 }
