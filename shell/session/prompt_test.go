@@ -319,6 +319,67 @@ ann@lb1> _`)
 	})
 }
 
+// TestSharedCandidate: it outlives the session that leaves it with changes.
+func TestSharedCandidate(t *testing.T) {
+	f := newFake()
+	_, errOut, status := exec(t, f, api.Admin, "", "configure shared; set hostname lb2; exit")
+	if status != 0 || errOut != "the shared candidate keeps its uncommitted changes\n" || len(f.candidates) != 1 {
+		t.Errorf("exit status %d, %q, candidates %v", status, errOut, f.candidates)
+	}
+	f = newFake()
+	if _, _, status := exec(t, f, api.Admin, "", "configure shared; exit"); status != 0 || len(f.candidates) != 0 {
+		t.Errorf("without changes: exit status %d, candidates %v", status, f.candidates)
+	}
+}
+
+// TestExecNeverPages: programs ask for a terminal too.
+func TestExecNeverPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		screen := vt.New(80, 5)
+		s := &Session{
+			API: newFake(), Actor: api.Actor{User: "ann", Role: api.Admin}, In: in, Out: screen, Err: screen,
+			Terminal: &Terminal{Width: 80, Height: 5, Type: "dumb"}, Now: func() time.Time { return noon },
+		}
+		done := make(chan int, 1)
+		go func() { done <- s.Exec(t.Context(), "show services --json") }()
+		synctest.Wait()
+		select {
+		case status := <-done:
+			if status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+		default:
+			t.Errorf("it waits:\n%s", screen.Screen())
+		}
+		_ = keys.Close()
+	})
+}
+
+// TestTooMany: where more fit than are shown, Tab goes no further than all do.
+func TestTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		for i := range 300 {
+			f.manyNames = append(f.manyNames, fmt.Sprintf("10.0.0.%03d", i))
+		}
+		d := sit(t, f, 100, 150)
+		d.types(ctrlL, "server 10", tab) // the first hundred begin with 10.0.0.0
+		s := d.vt.Screen()
+		if !strings.HasSuffix(s, "  ... and more: type on\nann@lb1> server 10_") || !strings.Contains(s, "\n  10.0.0.099  weight 1\n") {
+			t.Errorf("screen:\n%s", s)
+		}
+		d.types(ctrlU, "server 10.0.0.27", tab)
+		if s := d.vt.Screen(); !strings.HasSuffix(s, "  10.0.0.279  weight 1\nann@lb1> server 10.0.0.27_") {
+			t.Errorf("screen:\n%s", s)
+		}
+		d.types(ctrlU, ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestReminder: a commit that is about to be undone is told of, once.
 func TestReminder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
