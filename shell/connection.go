@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
@@ -222,59 +220,3 @@ func (c *connection) leaveSession() {
 
 // touch notes that data went one way or the other.
 func (c *connection) touch() { c.active.Store(time.Now().UnixNano()) }
-
-// announceHostKeys tells the client all keys of the machine, so that it knows
-// the next one already (OpenSSH's PROTOCOL, section 2.5).
-func (c *connection) announceHostKeys(conn *gossh.ServerConn) {
-	var payload []byte
-	for _, s := range c.server.hostKeys.Load().signers {
-		payload = append(payload, gossh.Marshal(struct{ Key []byte }{s.PublicKey().Marshal()})...)
-	}
-	// A client that is gone needs no keys.
-	_, _, _ = conn.SendRequest("hostkeys-00@openssh.com", false, payload)
-}
-
-// proveHostKeys signs for each of the keys that the client asks about.
-func (c *connection) proveHostKeys(lib ssh.Context, _ *ssh.Server, req *gossh.Request) (bool, []byte) {
-	conn, ok := lib.Value(ssh.ContextKeyConn).(*gossh.ServerConn)
-	if !ok {
-		return false, nil
-	}
-	proof, err := proveKeys(c.server.hostKeys.Load().signers, conn.SessionID(), req.Payload)
-	return err == nil, proof
-}
-
-// proveKeys answers a request to prove keys: a signature for each.
-func proveKeys(signers []gossh.Signer, session, asked []byte) ([]byte, error) {
-	var proof []byte
-	for range signers { // each once
-		if len(asked) == 0 {
-			return proof, nil
-		}
-		var next struct {
-			Key  []byte
-			Rest []byte `ssh:"rest"`
-		}
-		if err := gossh.Unmarshal(asked, &next); err != nil {
-			return nil, err
-		}
-		asked = next.Rest
-		i := slices.IndexFunc(signers, func(s gossh.Signer) bool { return string(s.PublicKey().Marshal()) == string(next.Key) })
-		if i < 0 {
-			return nil, fmt.Errorf("a key that is not the machine's")
-		}
-		signed, err := signers[i].Sign(rand.Reader, gossh.Marshal(struct {
-			Purpose string
-			Session []byte
-			Key     []byte
-		}{"hostkeys-prove-00@openssh.com", session, next.Key}))
-		if err != nil {
-			return nil, err
-		}
-		proof = append(proof, gossh.Marshal(struct{ Signature []byte }{gossh.Marshal(signed)})...)
-	}
-	if len(asked) > 0 {
-		return nil, fmt.Errorf("more keys than the machine has")
-	}
-	return proof, nil
-}

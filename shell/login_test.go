@@ -240,8 +240,8 @@ func TestListenFollows(t *testing.T) {
 		}
 		return err != nil
 	})
-	if _, err := openSession(t, there).Output("who"); err != nil {
-		t.Errorf("the connection on the old port: %v", err)
+	if out, err := openSession(t, there).Output("alive"); err != nil || string(out) != "<nil>\n" {
+		t.Errorf("the connection on the old port: %q, %v", out, err)
 	}
 	s.gate.change(func(a *api.Access) { a.Listen = []string{} })
 	eventually(t, "the new port to be closed", func() bool {

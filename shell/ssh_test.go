@@ -163,6 +163,8 @@ func (k talk) Exec(ctx context.Context, command string) int {
 				return 1
 			}
 		}
+	case "alive":
+		fmt.Fprintln(k.Out, ctx.Err())
 	case "sleep":
 		<-ctx.Done()
 		return 130
