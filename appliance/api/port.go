@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -130,6 +132,7 @@ func (a portAddr) String() string { return string(a) }
 type portConn struct {
 	*os.File
 	freed func()
+	gone  atomic.Bool // the host has gone away
 }
 
 // Read gives net/http the net.Error that it looks for when it calls a pending
@@ -137,9 +140,17 @@ type portConn struct {
 // none: it would count as a broken connection, and cancel the context of every
 // later request on it.
 func (c *portConn) Read(b []byte) (int, error) {
+	if c.gone.Load() {
+		return 0, io.EOF
+	}
 	n, err := c.File.Read(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = os.ErrDeadlineExceeded
+	}
+	// A port comes to life again when the host is back. net/http has ended the
+	// contexts of this connection by then: the host gets another one.
+	if errors.Is(err, io.EOF) {
+		c.gone.Store(true)
 	}
 	return n, err
 }

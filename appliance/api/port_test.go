@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -85,6 +86,33 @@ func TestRequestsOnOnePortLiveToTheirAnswer(t *testing.T) {
 		}
 		if resp.StatusCode != http.StatusOK {
 			t.Errorf("request %d: %s", i, resp.Status)
+		}
+	}
+}
+
+// TestHostThatLeftIsGone reads no more on a connection whose host was away for
+// a moment, though the port itself would go on.
+func TestHostThatLeftIsGone(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := os.NewFile(uintptr(fds[1]), "host")
+	defer host.Close()
+	port := &portConn{File: os.NewFile(uintptr(fds[0]), "port"), freed: func() {}}
+	defer port.Close()
+	buffer := make([]byte, 16)
+	// An empty datagram reads as the end of file that a port without a host gives.
+	for _, send := range []string{"one", "", "two"} {
+		if err := unix.Sendto(fds[1], []byte(send), 0, nil); err != nil && send != "" {
+			t.Fatal(err)
+		}
+		n, err := port.Read(buffer)
+		if send == "one" && (err != nil || string(buffer[:n]) != "one") {
+			t.Errorf("read %q, %v", buffer[:n], err)
+		}
+		if send != "one" && !errors.Is(err, io.EOF) {
+			t.Errorf("after the host left: read %q, %v; want the end", buffer[:n], err)
 		}
 	}
 }
