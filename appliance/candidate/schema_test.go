@@ -39,6 +39,9 @@ func TestEveryKeyCanBeSet(t *testing.T) {
 		if redacted := string(View{}.yaml(d.root)); key.Secret == strings.Contains(redacted, key.Written(value)) {
 			t.Errorf("%s: secret: %t, shown as\n%s", line, key.Secret, redacted)
 		}
+		if err := New().Set(append(words[:len(words)-1:len(words)-1], Redacted)...); key.Secret && err == nil {
+			t.Errorf("%s: what stands for a secret is taken for one", line)
+		}
 		offers := d.Complete(VerbSet, path, key.Name, 100)
 		if len(offers) == 0 || offers[0].Word != key.Name || offers[0].Help == "" {
 			t.Errorf("%s: completion offers %+v", line, offers)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,5 +111,33 @@ func remount(t *testing.T, v *Volume, flags uintptr) {
 	t.Helper()
 	if err := unix.Mount("", v.directory, "", unix.MS_REMOUNT|flags, ""); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDamaged has a volume without its group descriptors: it is found, and not
+// mounted, and the error says what to do.
+func TestDamaged(t *testing.T) {
+	image := sparse(t, MinimalSize)
+	device := loop(t, image)
+	if err := makeFileSystem(t.Context(), device, false); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(device, os.O_WRONLY|os.O_SYNC, 0)
+	if err == nil {
+		_, err = file.WriteAt(bytes.Repeat([]byte{0xa5}, blockSize), blockSize)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := New(filepath.Join(t.TempDir(), "state"))
+	if err := v.mount(t.Context(), device); err == nil || !strings.Contains(err.Error(), "its file system is damaged, check it with e2fsck") {
+		t.Errorf("mounted: %v", err)
+	}
+	if _, err := v.Format(t.Context(), device, true); err != nil {
+		t.Errorf("it cannot be made anew: %v", err)
+	}
+	if err := v.Close(); err != nil {
+		t.Error(err)
 	}
 }
