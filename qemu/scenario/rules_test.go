@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/qemu/lab"
+	"dipper/qemu/machine"
 )
 
 // byHand is a director in two networks without any rule: they are typed.
@@ -139,6 +142,7 @@ func TestRulesByHand(t *testing.T) {
 	d.Node("director").Config = []byte(byHand)
 	d.Node("director").Reference = true
 	d.Nodes = append(d.Nodes, &lab.Node{Name: "elsewhere", Peer: true})
+	d.Node("director").Change = withStateDisk(t)
 	r := &rules{ctx: patience(t), lab: lab.StartT(t, d)}
 	r.director = r.lab.Appliance("director")
 	r.names(t)
@@ -182,6 +186,24 @@ func TestRulesByHand(t *testing.T) {
 	r.savedAndRestored(t)
 	r.refuses(t)
 	r.inTheConfiguration(t)
+	r.outlivesAPowerCut(t)
+}
+
+// withStateDisk gives a machine a disk with nothing on it.
+func withStateDisk(t *testing.T) func(*machine.Config) error {
+	t.Helper()
+	disk := filepath.Join(t.TempDir(), "state.img")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	return func(c *machine.Config) error {
+		c.Disks = append(c.Disks, machine.Disk{Path: disk})
+		c.Reboots = true
+		return nil
+	}
 }
 
 // names gives the director names of hosts, and its Debian the names of ports.
@@ -298,5 +320,32 @@ func (r *rules) inTheConfiguration(t *testing.T) {
 	}
 	if text := fmt.Sprint(changes); !strings.Contains(text, "192.168.4.5:3306") {
 		t.Errorf("the changes do not tell what was typed: %s", text)
+	}
+}
+
+// outlivesAPowerCut saves what was typed, and resets the machine.
+func (r *rules) outlivesAPowerCut(t *testing.T) {
+	t.Helper()
+	if err := r.director.FormatState(r.ctx, "/dev/vda", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.director.Save(r.ctx, "rules typed by hand"); err != nil {
+		t.Fatal(err)
+	}
+	saved := r.sameListing(t, "-Sn").Out
+	if err := r.lab.Machine("director").Reset(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		now, err := r.lab.AwaitState(r.ctx, "director", api.Serving)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(now.Source, "state volume") { // it came up from fw_cfg at first
+			break
+		}
+	}
+	if got := r.sameListing(t, "-Sn").Out; got != saved {
+		t.Errorf("after a power cut there is\n%sof\n%s", got, saved)
 	}
 }
