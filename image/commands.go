@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"dipper/image/busybox"
 	"dipper/image/manifest"
 	"dipper/image/rootfs"
 	"dipper/image/squashfs"
+	"dipper/kernel-config/cache"
 )
 
 // commands is the file system of the busybox, and by what it was packed. Packing
@@ -23,8 +25,11 @@ func (o order) commands(ctx context.Context, box busybox.Busybox, executable []b
 	key := manifest.Hash(fmt.Appendf(nil, "%s\n%s\n%q\n", packer, manifest.Hash(executable), box.Commands))
 	path := filepath.Join(o.cache, "commands", key)
 	packed, err = os.ReadFile(path)
+	if err == nil {
+		return packed, packer, cache.Use(path, time.Now())
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return packed, packer, err
+		return nil, "", err
 	}
 	nodes, err := rootfs.Programs(executable, box.Commands)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/u-root/gobusybox/src/pkg/bb"
 	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
@@ -20,6 +21,7 @@ import (
 	"github.com/u-root/uio/ulog"
 
 	"dipper/image/gotool"
+	"dipper/kernel-config/cache"
 )
 
 // recipe counts the changes of this package that change the busybox: raise it,
@@ -58,7 +60,8 @@ func Build(ctx context.Context, o Options) (Busybox, error) {
 		return Busybox{}, fmt.Errorf("busybox: %w", err)
 	}
 	built := Busybox{Path: filepath.Join(o.Cache, "busybox", key), Commands: names(), Modules: modules}
-	if _, err := os.Stat(built.Path); !errors.Is(err, fs.ErrNotExist) {
+	err = cache.Use(built.Path, time.Now())
+	if !errors.Is(err, fs.ErrNotExist) {
 		return built, err
 	}
 	o.Progress("building the busybox of %d commands, about a minute when nothing is built yet", len(commands))

@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"dipper/kernel-config/cache"
 )
 
 // recipe counts the changes of this package that change the image: raise it, and
@@ -107,6 +110,9 @@ func (o Options) cached(key string) (Kernel, error) {
 	release, err := os.ReadFile(filepath.Join(dir, releaseFile))
 	if err != nil {
 		return Kernel{}, fmt.Errorf("kernel cache: %w", err)
+	}
+	if err := cache.Use(dir, time.Now()); err != nil {
+		return Kernel{}, fmt.Errorf("kernel: %w", err)
 	}
 	return Kernel{
 		Key:     key,

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"dipper/kernel-config/cache"
 	"dipper/qemu/machine"
 )
 
@@ -46,14 +47,17 @@ func buildDebian(ctx context.Context, log func(string)) (*debian, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := filepath.Join(home, "dipper", "debian-reference", key)
-	if _, err := os.Stat(cache); errors.Is(err, fs.ErrNotExist) {
+	built := filepath.Join(home, "dipper", "debian-reference", key)
+	if _, err := os.Stat(built); errors.Is(err, fs.ErrNotExist) {
 		log("building the Debian reference, once: minutes")
-		if err := buildDebianIn(ctx, cache); err != nil {
+		if err := buildDebianIn(ctx, built); err != nil {
 			return nil, fmt.Errorf("debian reference: %w", err)
 		}
 	}
-	return openDebian(cache)
+	if err := cache.Use(built, time.Now()); err != nil {
+		return nil, err
+	}
+	return openDebian(built)
 }
 
 // debianKey is of everything of ours that goes into it.

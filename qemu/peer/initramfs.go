@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dipper/kernel-config/cache"
 )
 
 // rootfs is what is ours in a peer besides the agent.
@@ -36,16 +39,16 @@ func Initramfs(ctx context.Context) (string, error) {
 }
 
 func initramfs(ctx context.Context) (string, error) {
-	cache, unlock, err := lockCache()
+	dir, unlock, err := lockCache()
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	agent, err := buildAgent(ctx, cache)
+	agent, err := buildAgent(ctx, dir)
 	if err != nil {
 		return "", err
 	}
-	root, err := unpacked(ctx, cache)
+	root, err := unpacked(ctx, dir)
 	if err != nil {
 		return "", err
 	}
@@ -57,11 +60,13 @@ func initramfs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, key+".cpio")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
+	path := filepath.Join(dir, key+".cpio")
+	if _, err := os.Stat(path); err != nil {
+		if err := writeOnce(path, entries); err != nil {
+			return "", err
+		}
 	}
-	return path, writeOnce(path, entries)
+	return path, errors.Join(cache.Use(path, time.Now()), cache.Use(root, time.Now()))
 }
 
 // lockCache lets one process at a time build: others wait, and find it built.
