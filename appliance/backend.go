@@ -55,6 +55,9 @@ func (b *backend) Config(context.Context) ([]byte, error) {
 // the reconciler.
 func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Applied, error) {
 	const source = "control socket"
+	if err := mayConfigure(ctx); err != nil {
+		return api.Applied{}, err
+	}
 	cfg, err := config.Parse(source, yaml)
 	if err != nil {
 		return api.Applied{}, refusal(err)
@@ -82,4 +85,9 @@ func refusal(err error) error {
 }
 
 // End asks PID 1 to end the machine.
-func (b *backend) End(_ context.Context, how api.Power) error { return b.supervisor.End(how) }
+func (b *backend) End(ctx context.Context, how api.Power) error {
+	if err := allow(ctx, api.Admin); err != nil {
+		return err
+	}
+	return b.supervisor.End(how)
+}

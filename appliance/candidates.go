@@ -92,13 +92,18 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 	return b.describe(e), nil
 }
 
-// mayConfigure holds configuring to administrators; root on the machine itself
-// has no role.
-func mayConfigure(ctx context.Context) error {
-	if role := api.ActorOf(ctx).Role; role != "" && role != api.Admin {
-		return &api.Error{Message: fmt.Sprintf("role %s may not configure: it takes role %s", role, api.Admin)}
+// mayConfigure holds configuring to administrators.
+func mayConfigure(ctx context.Context) error { return allow(ctx, api.Admin) }
+
+// allow is the second lock behind the shell's: an actor needs a role, or one
+// that may do more. Root on the machine itself has no role, and needs none.
+func allow(ctx context.Context, need api.Role) error {
+	ranks := []api.Role{api.Viewer, api.Operate, api.Admin}
+	role := api.ActorOf(ctx).Role
+	if role == "" || slices.Index(ranks, role) >= slices.Index(ranks, need) {
+		return nil
 	}
-	return nil
+	return &api.Error{Message: fmt.Sprintf("this needs the role %s, and yours is %s", need, role)}
 }
 
 // runningDocument is the running configuration. Nobody may edit it: others

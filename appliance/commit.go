@@ -170,9 +170,27 @@ func conflict(e *edited, present *candidate.Document) error {
 func (r *reconciler) foresee(ctx context.Context, c api.Comparison, next prepared) (api.Comparison, error) {
 	c.Plan = next.plan.text()
 	c.Warnings = append(c.Warnings, config.Warnings(next.in.config)...)
+	c.Warnings = append(c.Warnings, r.in.overridden(next.in)...)
 	var err error
 	c.Disturbed, err = r.disturbed(ctx, next.plan)
 	return c, err
+}
+
+// overridden tells of real servers whose new weight does not show, because an
+// operator gave them another.
+func (in intent) overridden(next intent) []string {
+	if in.config == nil {
+		return nil
+	}
+	var all []string
+	for _, id := range slices.SortedFunc(maps.Keys(next.verbs), serverID.compare) {
+		before, _ := findServer(in.config, id)
+		after, _ := findServer(next.config, id)
+		if before.Weight != after.Weight {
+			all = append(all, fmt.Sprintf("%s of %s stays %s: enable gives it weight %d", id, id.Service, next.verbs[id].reason(), after.Weight))
+		}
+	}
+	return all
 }
 
 // disturbed tells which edits connections would not survive, and how many

@@ -131,6 +131,57 @@ func TestCommitRefused(t *testing.T) {
 	})
 }
 
+func TestRoles(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		calls := map[string]struct {
+			need api.Role
+			call func(ctx context.Context) error
+		}{
+			"server": {api.Operate, func(ctx context.Context) error {
+				_, err := b.SetServer(ctx, api.ServerVerb{Server: "192.168.4.100", Verb: api.Enable})
+				return err
+			}},
+			"clear": {api.Operate, func(ctx context.Context) error {
+				_, err := b.Clear(ctx, api.ClearQuery{What: "counters"})
+				return err
+			}},
+			"save":  {api.Admin, func(ctx context.Context) error { _, err := b.Save(ctx, ""); return err }},
+			"apply": {api.Admin, func(ctx context.Context) error { _, err := b.Apply(ctx, []byte(pair), false); return err }},
+			"open":  {api.Admin, func(ctx context.Context) error { _, err := b.OpenCandidate(ctx, false); return err }},
+		}
+		for name, tt := range calls {
+			for rank, role := range []api.Role{api.Viewer, api.Operate, api.Admin, ""} {
+				err := tt.call(api.WithActor(t.Context(), api.Actor{Role: role}))
+				allowed := role == tt.need || role == "" || rank == 2
+				if (err == nil) != allowed {
+					t.Errorf("%s by %q: %v", name, role, err)
+				}
+			}
+			if err := tt.call(api.WithActor(t.Context(), api.Actor{Role: "emperor"})); err == nil {
+				t.Errorf("%s by an unknown role", name)
+			}
+		}
+	})
+}
+
+func TestCommitTellsWhatOperatorsOverride(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		if _, err := b.SetServer(anna, api.ServerVerb{Server: "192.168.4.100", Verb: api.Drain}); err != nil {
+			t.Fatal(err)
+		}
+		c := candidateOf(t, anna, b, heavier)
+		done, err := b.Commit(anna, c.ID, api.CommitOptions{})
+		want := "192.168.4.100:80 of web stays drained by an operator: enable gives it weight 9"
+		if err != nil || !slices.Contains(done.Warnings, want) || weight(t, m) != "0" {
+			t.Errorf("warnings %q, %v, weight %s", done.Warnings, err, weight(t, m))
+		}
+		if _, err := b.SetServer(anna, api.ServerVerb{Server: "192.168.4.100", Verb: api.Enable}); err != nil || weight(t, m) != "9" {
+			t.Errorf("enabled: %v, weight %s", err, weight(t, m))
+		}
+	})
+}
+
 func TestSecondCommitterIsTold(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
 		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func among(n int, name func(int) string) string {
 
 // SetServer drains, disables, enables or weighs real servers.
 func (b *backend) SetServer(ctx context.Context, v api.ServerVerb) ([]api.ServerResult, error) {
-	if err := checkVerb(v); err != nil {
+	if err := cmp.Or(allow(ctx, api.Operate), checkVerb(v)); err != nil {
 		return nil, err
 	}
 	actor := api.ActorOf(ctx)
@@ -213,6 +214,9 @@ func (r *reconciler) activeConnections(ctx context.Context) (map[serverID]uint32
 
 // Clear zeroes counters, or ends connections.
 func (b *backend) Clear(ctx context.Context, q api.ClearQuery) (int, error) {
+	if err := allow(ctx, api.Operate); err != nil {
+		return 0, err
+	}
 	actor := api.ActorOf(ctx)
 	return submit(ctx, b.reconciler, func(ctx context.Context) (int, error) {
 		ctx = api.WithActor(ctx, actor)

@@ -155,7 +155,7 @@ func (v verb) reason() string {
 	case api.Disable:
 		return "disabled by an operator"
 	case api.Weigh:
-		return fmt.Sprintf("weight %d by an operator", v.Weight)
+		return fmt.Sprintf("given weight %d by an operator", v.Weight)
 	}
 	return ""
 }

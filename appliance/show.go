@@ -177,6 +177,9 @@ func (b *backend) Events(ctx context.Context, after int, follow bool) iter.Seq2[
 
 // Capture writes what passes an interface, as pcap.
 func (b *backend) Capture(ctx context.Context, q api.CaptureQuery, out io.Writer) error {
+	if err := allow(ctx, api.Operate); err != nil {
+		return err
+	}
 	if q.Count < 0 || q.Snap < 0 {
 		return &api.Error{Message: "capture: expected a count and a length of 0 or more"}
 	}
