@@ -45,6 +45,16 @@ func full() Report {
 	}
 }
 
+func TestUntilServing(t *testing.T) {
+	steps := append(full().Dipper.Steps, Step{Name: "crash records", At: 3000, Took: 50})
+	if at, err := untilServing(steps); at != 2150 || err != nil {
+		t.Errorf("%v, %v", at, err)
+	}
+	if _, err := untilServing(steps[:1]); err == nil {
+		t.Error("a boot without its last step serves")
+	}
+}
+
 func TestCompare(t *testing.T) {
 	r := full()
 	r.compare()
