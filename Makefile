@@ -11,7 +11,7 @@ KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev li
 IMAGE_PACKAGES  := squashfs-tools zstd
 LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
 BENCH_PACKAGES  := mmdebstrap
-TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio
+TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio openssh-client
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo test lint image kernel lab bench fuzz clean

@@ -90,6 +90,8 @@ func TestOnlyImporter(t *testing.T) {
 		"github.com/google/nftables":     {"dipper/appliance/network"},
 		"github.com/goccy/go-yaml":       {"dipper/appliance/config", "dipper/qemu/lab"},
 		"github.com/gliderlabs/ssh":      {"dipper/shell"},
+		"github.com/pkg/sftp":            {"dipper/shell"},
+		"golang.org/x/term":              {"dipper/shell"},
 		"github.com/u-root/mkuimage":     {"dipper/image"},
 		"github.com/gopacket/gopacket":   {"dipper/qemu"},
 		"net/http/pprof":                 {},
