@@ -157,6 +157,24 @@ func TestKernelBesideRefusals(t *testing.T) {
 	}
 }
 
+// TestKernelRefusesAll has every operation of many batches refused: the answers
+// must fit the socket's buffer.
+func TestKernelRefusesAll(t *testing.T) {
+	k, _ := live(t)
+	table := killTables()[0]
+	load(t, k, table)
+	ops := Plan(Table{}, table)
+	failed := OpErrors(k.Apply(t.Context(), ops))
+	if len(failed) != len(ops) {
+		t.Fatalf("%d of %d operations are refused", len(failed), len(ops))
+	}
+	for i, e := range failed {
+		if e.Index != i || !errors.Is(e, unix.EEXIST) || !e.Raced() {
+			t.Fatalf("%d: got %v of place %d", i, e, e.Index)
+		}
+	}
+}
+
 // TestKernelAtOnce reads and writes from many goroutines, some of which give
 // up at any moment.
 func TestKernelAtOnce(t *testing.T) {

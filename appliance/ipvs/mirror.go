@@ -28,7 +28,7 @@ type Mirror struct {
 
 	mu      sync.Mutex // held over a whole Observe or Apply
 	watches int
-	known   Table // canonical: the last dump, and our edits since
+	known   Table // canonical: the last dump, and our edits since; what others were given is never changed
 	looked  time.Time
 	valid   bool // two dumps showed it
 }
@@ -41,7 +41,7 @@ func (m *Mirror) Observe(ctx context.Context) (Table, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.valid && time.Since(m.looked) < mirrorAge {
-		return m.known.Canonical(), ctx.Err()
+		return m.known, ctx.Err()
 	}
 	looked := time.Now()
 	table, err := m.Kernel.Observe(ctx)
@@ -51,7 +51,7 @@ func (m *Mirror) Observe(ctx context.Context) (Table, error) {
 	}
 	m.valid = len(Plan(m.known, table)) == 0
 	m.known, m.looked = table, looked
-	return table.Canonical(), nil
+	return m.known, nil
 }
 
 // forget has the next Observe read the table.
@@ -70,6 +70,7 @@ func (m *Mirror) Apply(ctx context.Context, ops []Op) error {
 		m.valid = false
 		return err
 	}
+	m.known.Services = slices.Clone(m.known.Services)
 	for i := range ops {
 		m.valid = m.valid && m.known.edit(&ops[i])
 	}
@@ -102,8 +103,8 @@ func (m *Mirror) watching(more int) {
 	m.valid = m.valid && m.watches > 0
 }
 
-// edit does to a canonical table what the kernel did. False means that the
-// table was another than it was taken for.
+// edit does to a canonical table what the kernel did, to a copy of its real
+// servers. False means that the table was another than it was taken for.
 func (t *Table) edit(op *Op) bool {
 	i, found := slices.BinarySearchFunc(t.Services, &op.Service, func(s Service, want *Service) int { return compareServices(&s, want) })
 	switch op.Kind {
@@ -129,6 +130,7 @@ func (t *Table) edit(op *Op) bool {
 }
 
 func (s *Service) edit(op *Op) bool {
+	s.RealServers = slices.Clone(s.RealServers)
 	i, found := slices.BinarySearchFunc(s.RealServers, &op.RealServer, func(r RealServer, want *RealServer) int { return compareRealServers(&r, want) })
 	switch {
 	case op.Kind == AddRealServer && !found:

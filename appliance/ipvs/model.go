@@ -147,6 +147,14 @@ func (t Table) Canonical() Table {
 	return copied
 }
 
+// Ordered puts t into canonical order in place, and returns it.
+func (t Table) Ordered() Table {
+	if !t.isCanonical() {
+		t.sort()
+	}
+	return t
+}
+
 // canonical returns t itself where it is in canonical order.
 func (t Table) canonical() Table {
 	if t.isCanonical() {

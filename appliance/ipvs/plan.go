@@ -111,7 +111,16 @@ func planService(ops []Op, have, want *Service) []Op {
 	if !have.sameProperties(want) {
 		ops = append(ops, Op{Kind: EditService, Service: service})
 	}
+	if sameList(have.RealServers, want.RealServers) {
+		return ops
+	}
 	return planRealServers(ops, service, have.RealServers, want.RealServers)
+}
+
+// sameList tells whether two lists are one and the same, not only equal: an
+// edited copy of a table shares with it what was not edited.
+func sameList(a, b []RealServer) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // planRealServers appends the operations for the real servers of one service.
