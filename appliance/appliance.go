@@ -238,6 +238,9 @@ func (b *backend) start(ctx context.Context, o Options) {
 		if first || err == nil {
 			b.record(o, boot.Steps...)
 		}
+		if b.shelf.find(ctx) { // while the boot config was waited for
+			b.board.update(func(s *api.Status) { s.Volatile = false })
+		}
 		if err == nil {
 			if err := b.running.saveBoot(boot.Source, boot.YAML); err != nil {
 				o.Log.Error("nobody will know what was booted with", "error", err)

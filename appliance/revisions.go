@@ -43,10 +43,7 @@ type shelf struct {
 // openShelf opens the state volume, if there is one that can be used.
 func openShelf(ctx context.Context, volume StateVolume, dir string, now func() time.Time) (*shelf, error) {
 	s := &shelf{volume: volume, now: now}
-	if volume != nil {
-		s.broken = s.mount(ctx)
-	}
-	if s.store != nil {
+	if s.find(ctx) {
 		return s, nil
 	}
 	err := os.MkdirAll(dir, 0o700)
@@ -68,17 +65,35 @@ func openDirectory(dir string, now time.Time) (*store.Store, error) {
 	return store.Open(files, now)
 }
 
-func (s *shelf) mount(ctx context.Context) error {
+// find uses the state volume if there is one now, and says whether it did. A
+// USB drive appears seconds after the control plane has started. What was kept
+// in memory by then is not left behind: it needs format.
+func (s *shelf) find(ctx context.Context) bool {
+	kept, device := s.present()
+	if s.volume == nil || device != "" || kept != nil && len(kept.Revisions()) > 0 {
+		return false
+	}
+	opened, device, err := s.mount(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = err
+	if opened == nil {
+		return false
+	}
+	s.store, s.device = opened, device
+	return true
+}
+
+func (s *shelf) mount(ctx context.Context) (*store.Store, string, error) {
 	files, device, err := s.volume.Open(ctx)
 	if err != nil || files == nil {
-		return err
+		return nil, "", err
 	}
 	opened, err := store.Open(files, s.now())
 	if err != nil {
-		return fmt.Errorf("%s: %w", device, err)
+		return nil, "", fmt.Errorf("%s: %w", device, err)
 	}
-	s.store, s.device = opened, device
-	return nil
+	return opened, device, nil
 }
 
 // present is the store in use, and the device that it is on.
@@ -157,6 +172,8 @@ func (s *shelf) state() api.StateVolume {
 	kept, device := s.present()
 	v := api.StateVolume{Device: device}
 	if device == "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.broken != nil {
 			v.Error = s.broken.Error()
 		}

@@ -54,7 +54,7 @@ func (v *Volume) Open(ctx context.Context) (store.FileSystem, string, error) {
 		return nil, "", err
 	}
 	if device == "" {
-		devices, err := labelled("/")
+		devices, err := labelled(ctx, "/")
 		if err != nil || len(devices) == 0 {
 			return nil, "", err
 		}
@@ -77,8 +77,11 @@ func (v *Volume) use(device string) error {
 	if err != nil {
 		return err
 	}
+	if v.files != nil { // what was on it could not be used the last time
+		err = v.files.Close()
+	}
 	v.files = files
-	return nil
+	return err
 }
 
 // Notes says what is odd about the volume though it can be used.
