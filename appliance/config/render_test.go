@@ -244,6 +244,12 @@ services:
 	if diff := cmp.Diff(want, s, byValue()); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}
+	for protocol, want := range map[string]OnDown{"tcp": Drain, "udp": Reset, "[tcp, udp]": Drain} {
+		c := parsed(t, "role: director\nnetwork: {interfaces: {eth0: {dhcp: true}}}\nservices: {a: {listen: 10.0.0.1:53, forward: dr, protocol: "+protocol+"}}\n")
+		if got := c.Services[0].OnDown; got != want {
+			t.Errorf("on-down of %s is %s, want %s", protocol, got, want)
+		}
+	}
 	if diff := cmp.Diff(&Bond{"active-backup", []string{"eth0"}, 100 * time.Millisecond}, c.Network.Interfaces[0].Bond); diff != "" {
 		t.Errorf("bond (-want +got):\n%s", diff)
 	}

@@ -21,7 +21,8 @@ import (
 // assign and verify as Parse will demand them. What no configuration can say
 // is an error, and cfg is never changed.
 //
-// Its work grows with the size of the two, not with their product.
+// Its work grows with the size of the two, not with their product. What the
+// table leaves as it is, it shares with cfg.
 func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 	a := adoption{names: make(map[string]bool, len(cfg.Services))}
 	known := make(map[ipvs.Key]config.Service, len(cfg.Services))
@@ -30,17 +31,23 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 		a.names[s.Name] = true
 	}
 	adopted := *cfg
-	adopted.Services = nil
+	adopted.Services = slices.Grow([]config.Service(nil), len(table.Services))
+	settled := make(map[string]bool) // services that are not as they were
+	added := len(table.Services) != len(cfg.Services)
 	var errs []error
-	for _, want := range table.Canonical().Services {
+	for _, want := range table.Services {
 		s, exists := known[want.Key]
+		added = added || !exists
 		if !exists {
 			s = a.name(want)
 		}
-		s, err := settle(s, want, exists)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("director: adopt %s: %w", want.Key, err))
-			continue
+		if !exists || !says(s, want) {
+			var err error
+			if s, err = settle(s, want, exists); err != nil {
+				errs = append(errs, fmt.Errorf("director: adopt %s: %w", want.Key, err))
+				continue
+			}
+			settled[s.Name] = true
 		}
 		adopted.Services = append(adopted.Services, s)
 	}
@@ -48,8 +55,25 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 		return nil, errors.Join(errs...)
 	}
 	slices.SortFunc(adopted.Services, func(a, b config.Service) int { return cmp.Compare(a.Name, b.Name) })
-	place(&adopted)
+	// A service that came or went may be in the way of any other.
+	place(&adopted, func(s config.Service) bool { return added || settled[s.Name] })
 	return &adopted, nil
+}
+
+// says tells that the configuration of a service says what the table holds,
+// with its real servers in the same order.
+func says(s config.Service, want ipvs.Service) bool {
+	if len(s.RealServers) != len(want.RealServers) {
+		return false
+	}
+	for i, r := range s.RealServers {
+		if realServer(r) != want.RealServers[i] {
+			return false
+		}
+	}
+	is := service(s)
+	return is.Scheduler == want.Scheduler && is.Flags == want.Flags && is.Engine == want.Engine &&
+		is.Timeout == want.Timeout && is.Netmask == want.Netmask
 }
 
 // adoption keeps the names that are taken.
@@ -238,19 +262,34 @@ func configEncapsulation(t ipvs.TunnelType) config.Encapsulation {
 }
 
 // place takes back assign and verify where Parse would refuse them: the table
-// may hold what the configuration's networks do not explain.
-func place(cfg *config.Config) {
+// may hold what the configuration's networks do not explain. It looks at some
+// of the services.
+func place(cfg *config.Config, looksAt func(config.Service) bool) {
 	around := config.NewSurroundings(cfg.Network, cfg.Services)
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
+		if !looksAt(*s) {
+			continue
+		}
 		s.Assign = s.Assign && !slices.ContainsFunc(s.Listen, func(l config.Listen) bool {
 			return l.Prefix.IsSingleIP() && !around.CanAssign(l.Prefix.Addr())
 		})
-		for k := range s.RealServers {
-			r := &s.RealServers[k]
-			r.Verify = r.Verify && around.CanVerify(*r, s.Family)
-		}
+		s.RealServers = placed(s.RealServers, func(r config.RealServer) bool { return around.CanVerify(r, s.Family) })
 	}
+}
+
+// placed are real servers, a copy of them if any may not be verified any more.
+func placed(servers []config.RealServer, can func(config.RealServer) bool) []config.RealServer {
+	refused := func(r config.RealServer) bool { return r.Verify && !can(r) }
+	first := slices.IndexFunc(servers, refused)
+	if first < 0 {
+		return servers
+	}
+	servers = slices.Clone(servers)
+	for i := first; i < len(servers); i++ {
+		servers[i].Verify = servers[i].Verify && !refused(servers[i])
+	}
+	return servers
 }
 
 // Places names what edits of the table are about in the words of a

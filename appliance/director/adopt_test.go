@@ -245,6 +245,32 @@ func find(t *ipvs.Table, key ipvs.Key) *ipvs.Service {
 	panic("no such service")
 }
 
+// TestAdoptNamesAreFree has a service whose name a new one would get.
+func TestAdoptNamesAreFree(t *testing.T) {
+	cfg := parse(t, `
+role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
+services:
+  tcp-192.168.4.15-80: {listen: 192.168.4.15:81, forward: dr}
+  fwmark-7: {listen: 192.168.4.15:82, forward: dr}
+`)
+	table := ipvs.Table{Services: []ipvs.Service{
+		{Key: ipvs.Key{Protocol: ipvs.TCP, Address: netip.MustParseAddr("192.168.4.15"), Port: 80}, Scheduler: "rr"},
+		{Key: ipvs.Key{Address: netip.IPv4Unspecified(), FWMark: 7}, Scheduler: "rr"},
+	}}
+	adopted, err := Adopt(cfg, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range adopted.Services {
+		names = append(names, s.Name)
+	}
+	if diff := cmp.Diff([]string{"fwmark-7-2", "tcp-192.168.4.15-80-2"}, names); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
 // TestAdoptRefuses names what no configuration can say.
 func TestAdoptRefuses(t *testing.T) {
 	base := ipvs.Service{Key: ipvs.Key{Protocol: ipvs.TCP, Address: netip.MustParseAddr("192.168.4.15"), Port: 80}, Scheduler: "rr"}

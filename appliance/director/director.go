@@ -15,10 +15,15 @@ import (
 // be: its connection to the networks, the sysctls of the role and of IPVS, the
 // VIPs and firewall marks, and the IPVS table in canonical order.
 func Desired(cfg *config.Config, leases []network.Lease) (network.State, ipvs.Table) {
+	return Network(cfg, leases), new(Tables).Of(cfg)
+}
+
+// Network returns the network state of Desired.
+func Network(cfg *config.Config, leases []network.Lease) network.State {
 	state := uplink.State(cfg.Network, leases)
 	state.Addresses = append(state.Addresses, vips(cfg, state.Addresses)...)
 	state.Routes = append(state.Routes, localRoutes(cfg.Services)...)
 	state.Marks = marks(cfg.Services)
 	state.Sysctls = append(state.Sysctls, sysctls(cfg)...)
-	return state, table(cfg.Services)
+	return state
 }

@@ -248,6 +248,7 @@ services:
     one-packet: true
     real-servers: [{address: 192.0.2.100, port: 8080, upper-threshold: 10, lower-threshold: 5}]
   vpn: {listen: 192.0.2.17, protocol: esp, forward: dr, assign: false}
+  delivered: {listen: 198.51.100.0/24:80, fwmark: 10, forward: dr, assign: false}
 `))
 	want := `
 sysctl -w net.ipv4.conf.all.arp_notify=1
@@ -261,13 +262,14 @@ sysctl -w net.ipv4.conf.eth0.send_redirects=0
 ip addr add 192.0.2.5/24 dev eth0
 ip addr add 2001:db8::5/64 dev eth0
 MARKTABLE
-nft 'add element inet dipper_marks ipv4 { 192.0.2.15 . 17 . 7000-7010 : 0x7, 192.0.2.15 . 132 . 7000-7010 : 0x7, 192.0.2.16 . 17 . 0-65535 : 0x7, 192.0.2.16 . 132 . 0-65535 : 0x7 }'
+nft 'add element inet dipper_marks ipv4 { 192.0.2.15 . 17 . 7000-7010 : 0x7, 192.0.2.15 . 132 . 7000-7010 : 0x7, 192.0.2.16 . 17 . 0-65535 : 0x7, 192.0.2.16 . 132 . 0-65535 : 0x7, 198.51.100.0/24 . 6 . 80 : 0xa }'
 nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 6 . 80 : 0x7 }'
 -A --protocol-50 192.0.2.17:0 -s wlc
 -A -f 7 -s wlc -p 3600 -M 255.255.255.0
 -a -f 7 -r 192.0.2.100:0 -g -w 1
 -A -f 9 -s wlc -o
 -a -f 9 -r 192.0.2.100:8080 -m -w 1 -x 10 -y 5
+-A -f 10 -s wlc
 -A -f 7 -6 -s wlc
 -a -f 7 -6 -r 192.0.2.100:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum
 ip route replace local 2001:db8:5::/64 dev lo proto 68

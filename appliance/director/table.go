@@ -3,19 +3,45 @@ package director
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"dipper/appliance/config"
 	"dipper/appliance/ipvs"
 )
 
-// table translates services into an IPVS table.
-func table(services []config.Service) ipvs.Table {
-	var t ipvs.Table
-	for _, s := range services {
-		t.Services = append(t.Services, service(s))
+// Tables makes the tables of one configuration after the other. Of real servers
+// that two of them share it makes them once: an edit of one service of a
+// thousand costs little. Nobody may change what it returns.
+type Tables struct {
+	made map[*config.RealServer][]ipvs.RealServer // by the first of a service
+}
+
+// Of returns the IPVS table of a configuration, in canonical order.
+func (t *Tables) Of(cfg *config.Config) ipvs.Table {
+	before := t.made
+	t.made = make(map[*config.RealServer][]ipvs.RealServer, len(cfg.Services))
+	table := ipvs.Table{Services: slices.Grow([]ipvs.Service(nil), len(cfg.Services))}
+	for _, s := range cfg.Services {
+		out := service(s)
+		if len(s.RealServers) > 0 {
+			first := &s.RealServers[0]
+			if out.RealServers = before[first]; len(out.RealServers) != len(s.RealServers) {
+				out.RealServers = realServers(s)
+			}
+			t.made[first] = out.RealServers
+		}
+		table.Services = append(table.Services, out)
 	}
-	return t.Canonical()
+	return table.Ordered()
+}
+
+func realServers(s config.Service) []ipvs.RealServer {
+	servers := make([]ipvs.RealServer, 0, len(s.RealServers))
+	for _, r := range s.RealServers {
+		servers = append(servers, realServer(r))
+	}
+	return servers
 }
 
 // KeyOf returns what identifies a service of the configuration to the kernel.
@@ -38,6 +64,7 @@ func unspecified(f config.Family) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
+// service is a service without its real servers.
 func service(s config.Service) ipvs.Service {
 	out := ipvs.Service{
 		Key:       KeyOf(s),
@@ -52,9 +79,6 @@ func service(s config.Service) ipvs.Service {
 		out.Timeout = uint32(p.Timeout / time.Second)
 		out.Netmask = granularity(s.Family, p.PrefixLength)
 		out.Engine = p.Engine
-	}
-	for _, r := range s.RealServers {
-		out.RealServers = append(out.RealServers, realServer(r))
 	}
 	return out
 }

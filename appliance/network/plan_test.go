@@ -51,6 +51,27 @@ func TestPlan(t *testing.T) {
 			want:     "-- --",
 		},
 		{
+			name: "one network of VIPs goes, one comes, each with its VIPs",
+			observed: State{Links: []Link{{Name: "lo", Kind: Fallback, Index: 1, Up: true}, eth(2, "eth0", true)}, Addresses: []Address{vip("eth0", "192.168.4.15/32")},
+				Routes: []Route{{To: netip.MustParsePrefix("192.168.5.0/24"), Link: "lo", Local: true}}},
+			desired: State{Links: []Link{{Name: "eth0", Kind: Physical}}, Addresses: []Address{vip("eth0", "192.168.4.16/32")},
+				Routes: []Route{{To: netip.MustParsePrefix("192.168.6.0/24"), Local: true}, {To: netip.MustParsePrefix("192.168.6.0/24"), Link: "eth0"}}},
+			want: `
+				ip addr del 192.168.4.15/32 dev eth0
+				ip route del local 192.168.5.0/24 dev lo proto 68
+				--
+				ip route replace 192.168.6.0/24 dev eth0 proto 68
+				--
+				ip route replace local 192.168.6.0/24 dev lo proto 68
+				ip addr add 192.168.4.16/32 dev eth0 noprefixroute`,
+		},
+		{
+			name:     "what the kernel makes of a setting by itself",
+			observed: State{Sysctls: []Sysctl{{Path: "net/ipv4/vs/drop_entry", Value: "2"}, {Path: "net/ipv4/vs/drop_packet", Value: "2"}}},
+			desired:  State{Sysctls: []Sysctl{{Path: "net/ipv4/vs/drop_entry", Value: "1", Also: "2"}, {Path: "net/ipv4/vs/drop_packet", Value: "1"}}},
+			want:     "--\nsysctl -w net.ipv4.vs.drop_packet=1\n--",
+		},
+		{
 			name: "one VIP goes, one comes",
 			observed: State{Links: []Link{eth(2, "eth0", true)},
 				Addresses: []Address{own("eth0", "192.168.4.5/24"), vip("eth0", "192.168.4.15/32")}},
