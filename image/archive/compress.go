@@ -15,7 +15,7 @@ import (
 // It is not larger because the kernel allocates it while it unpacks (up to the size
 // of the archive), and a machine may have no more than 128 MiB.
 //
-// Matches of less than 6 bytes are not taken: the archive is a fiftieth larger and
+// Matches of less than 6 bytes are not taken: the archive is a twenty-fifth larger and
 // unpacks with a fifth fewer instructions, at every boot.
 var zstdOptions = []string{"--ultra", "-22", "--zstd=wlog=25,mml=6", "--single-thread"}
 
