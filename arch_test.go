@@ -57,6 +57,7 @@ func TestArrows(t *testing.T) {
 		"dipper/appliance/ipvs":       {},
 		"dipper/appliance/ipvsadm":    {"dipper/appliance/ipvs"},
 		"dipper/appliance/network":    {},
+		"dipper/appliance/hardware":   {},
 		"dipper/appliance/uplink":     {"dipper/appliance/config", "dipper/appliance/network"},
 		"dipper/appliance/director":   {"dipper/appliance/config", "dipper/appliance/network", "dipper/appliance/uplink", "dipper/appliance/ipvs"},
 		"dipper/appliance/realserver": {"dipper/appliance/config", "dipper/appliance/network", "dipper/appliance/uplink", "dipper/appliance/realserver/"},
