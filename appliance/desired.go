@@ -36,7 +36,7 @@ type desired struct {
 }
 
 // desire computes the desired state; it is pure.
-func desire(in intent) desired {
+func desire(in intent, tables *director.Tables) desired {
 	leases := in.leaseList()
 	want := desired{nameServers: in.nameServers()}
 	in.config = in.verbs.of(in.config)
@@ -44,8 +44,8 @@ func desire(in intent) desired {
 	case in.config == nil:
 		want.network = uplink.State(maintenanceNetwork(in.links), leases)
 	case in.config.Role == config.RoleDirector:
-		net, table := director.Desired(in.config, leases)
-		want.network, want.table = net, &table
+		table := tables.Of(in.config)
+		want.network, want.table = director.Network(in.config, leases), &table
 		want.control = controlOf(in.config.IPVS)
 	default:
 		want.network = realserver.Desired(in.config, leases)

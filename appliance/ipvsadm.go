@@ -127,7 +127,7 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 // edited carries out change on what is in force, and answers what it comes to:
 // an edit of the intent, and which counters are to be zeroed.
 func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), []*ipvs.Key, error) {
-	want := desire(r.in)
+	want := desire(r.in, &r.tables)
 	before := ipvsadm.State{Table: *want.table, Timeouts: want.control.Timeouts, Daemons: want.control.Daemons}
 	editor := ipvsadm.NewEditor(before)
 	if err := change(editor); err != nil {

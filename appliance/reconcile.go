@@ -13,6 +13,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/director"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 )
@@ -105,8 +106,9 @@ type reconciler struct {
 
 	// What follows belongs to the goroutine alone.
 	in      intent
-	pending *unconfirmed    // nil: none
-	saved   *config.Config  // what the machine boots with; nil: nothing is known
+	pending *unconfirmed   // nil: none
+	saved   *config.Config // what the machine boots with; nil: nothing is known
+	tables  director.Tables
 	kept    *written        // the text that a restarted control plane finds
 	keptLen int             // bytes of rules behind it
 	foreign <-chan struct{} // the kernel's changes; nil: not told of
@@ -242,7 +244,7 @@ type prepared struct {
 func (r *reconciler) prepare(ctx context.Context, edit func(*intent)) (prepared, error) {
 	next := prepared{in: r.in}
 	edit(&next.in)
-	next.want = desire(next.in)
+	next.want = desire(next.in, &r.tables)
 	var err error
 	next.plan, err = r.plan(ctx, next.want)
 	return next, err
@@ -354,7 +356,7 @@ func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 	if r.in.config == nil && !r.in.seeking {
 		return plan{}, nil // still looking where nothing but the machine is asked
 	}
-	want := desire(r.in)
+	want := desire(r.in, &r.tables)
 	r.leases.Want(ctx, r.in.dhcpLinks())
 	p, err := r.plan(ctx, want)
 	if err != nil {
@@ -406,7 +408,7 @@ func (r *reconciler) identify() error {
 // withdraw takes the VIPs away, so that nobody sends to a machine that ends.
 func (r *reconciler) withdraw(ctx context.Context) error {
 	r.board.update(func(s *api.Status) { s.State = api.Stopping })
-	want := desire(r.in).network
+	want := desire(r.in, &r.tables).network
 	want.Addresses = slices.DeleteFunc(want.Addresses, func(a network.Address) bool { return a.VIP })
 	have, err := r.network.Observe(ctx, want)
 	if err != nil {
