@@ -111,9 +111,11 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 		if err != nil {
 			return plan{}, err
 		}
-		p, err := e.change(ctx, edit)
-		if err != nil {
-			return p, err
+		var p plan
+		if edit != nil {
+			if p, err = e.change(ctx, edit); err != nil {
+				return p, err
+			}
 		}
 		var errs []error
 		for _, key := range zeroed {
@@ -125,7 +127,7 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 }
 
 // edited carries out change on what is in force, and answers what it comes to:
-// an edit of the intent, and which counters are to be zeroed.
+// an edit of the intent, nil when counters alone are to be zeroed, and which.
 func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), []*ipvs.Key, error) {
 	want := desire(r.in, &r.tables)
 	before := ipvsadm.State{Table: *want.table, Timeouts: want.control.Timeouts, Daemons: want.control.Daemons}
@@ -137,7 +139,10 @@ func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), 
 	beside := control{after.Timeouts, after.Daemons}
 	ops, same := ipvs.Plan(before.Table, after.Table), reflect.DeepEqual(want.control, beside)
 	if len(ops) == 0 && same {
-		return func(*intent) {}, editor.Zeroed, nil
+		if len(editor.Zeroed) > 0 {
+			return nil, editor.Zeroed, nil // mends nothing that others did
+		}
+		return func(*intent) {}, nil, nil
 	}
 	edit, err := r.merge(after.Table, beside)
 	if err != nil {

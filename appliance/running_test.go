@@ -281,6 +281,9 @@ func TestDrift(t *testing.T) {
 						told++
 					}
 				}
+				if status, said := adm(t, b, "", "-Z"); status != 0 || m.table.String() != tt.table {
+					t.Errorf("zeroing, exit status %d, said %q, table:\n%s", status, said, m.table.String())
+				}
 				if told != 3 {
 					t.Errorf("%d events say %q, want 3, each once", told, tt.says)
 				}
