@@ -185,6 +185,7 @@ func TestRulesByHand(t *testing.T) {
 	r.timeouts(t)
 	r.savedAndRestored(t)
 	r.refuses(t)
+	r.asCommand(t)
 	r.inTheConfiguration(t)
 	r.outlivesAPowerCut(t)
 }
@@ -299,6 +300,25 @@ func (r *rules) refuses(t *testing.T) {
 		if debians.Status != ours.Status || ours.Out != "" || !strings.HasPrefix(ours.ErrOut, strings.TrimSpace(debians.ErrOut)) || !strings.Contains(ours.ErrOut, contains) {
 			t.Errorf("ipvsadm %s:\nDebian's %+v\nours     %+v", line, debians, ours)
 		}
+	}
+}
+
+// asCommand types on the machine itself: "dipper ipvsadm".
+func (r *rules) asCommand(t *testing.T) {
+	t.Helper()
+	saved := r.ours(t, "", "-Sn").Out
+	if got := r.program(t, "", "dipper", "ipvsadm", "-Sn"); got != (said{Out: saved}) {
+		t.Errorf("dipper ipvsadm -Sn: %+v, want\n%s", got, saved)
+	}
+	refused := "-A -t 192.168.4.5:80 -s rr"
+	if got, want := r.program(t, "", append([]string{"dipper", "ipvsadm"}, strings.Fields(refused)...)...), r.ours(t, "", refused); got != want || got.Status != 255 {
+		t.Errorf("dipper ipvsadm %s: got %+v, want %+v", refused, got, want)
+	}
+	if got := r.program(t, "-C\n"+saved, "dipper", "ipvsadm", "-R"); got != (said{}) {
+		t.Errorf("dipper ipvsadm -R: %+v", got)
+	}
+	if got := r.sameListing(t, "-Sn").Out; got != saved {
+		t.Errorf("dipper ipvsadm -R restored\n%sof\n%s", got, saved)
 	}
 }
 
