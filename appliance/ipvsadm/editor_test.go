@@ -40,6 +40,28 @@ ipvsadm -A -t 192.168.4.5:80 -s wrr
 	}
 }
 
+// TestRestoreReadsNames restores what was saved without -n.
+func TestRestoreReadsNames(t *testing.T) {
+	names := etcNames{"192.168.4.5 vip\n192.168.2.100 web1.example.org\n2001:db8::9 six\n"}
+	before := edited(t, State{}, "-A -t 192.168.4.5:80 -s rr", "-a -t 192.168.4.5:80 -r 192.168.2.100:8080 -m",
+		"-A -u 192.168.4.5:53", "-A -t 192.168.4.6:3306", "-A --sctp-service 192.168.4.5:2905").Table
+	var saved strings.Builder
+	if err := (Listing{}).Save(&saved, uncounted(before), ipvs.Timeouts{}, nil, names); err != nil {
+		t.Fatal(err)
+	}
+	const want = "-A -t vip:http -s rr\n-a -t vip:http -r web1.example.org:http-alt -m -w 1\n-A -t 192.168.4.6:mysql -s wlc\n-A -u vip:domain -s wlc\n-A --sctp-service vip:2905 -s wlc\n"
+	if saved.String() != want {
+		t.Errorf("got\n%swant\n%s", saved.String(), want)
+	}
+	restored := NewEditor(State{})
+	if err := restored.Restore(strings.NewReader(saved.String()), names); err != nil {
+		t.Fatal(err)
+	}
+	if got := save(t, restored.State().Table); got != save(t, before) {
+		t.Errorf("got\n%swant\n%s", got, save(t, before))
+	}
+}
+
 func TestRestoreTellsEveryWrongLine(t *testing.T) {
 	rules := `-A -t 192.168.4.5:80 -s wrr
 -A -t 192.168.4.5:80 -s rr
