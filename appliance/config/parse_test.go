@@ -150,6 +150,14 @@ services:
 			"services.sip.persistence.engine: sip reads only UDP: clients are told apart by their address",
 			"services.sip.scheduler: none chooses no real server: new connections are refused",
 		}},
+		{"a network of IPv6 VIPs on the link", `role: director
+network: {interfaces: {eth0: {addresses: [2001:db8:4::5/64]}}}
+services:
+  near: {listen: "[2001:db8:4:0:8000::/65]:80", forward: dr, real-servers: [{address: 2001:db8:4::100}]}
+  far: {listen: "[2001:db8:5::/64]:80", forward: dr, real-servers: [{address: 2001:db8:4::100}]}
+`, []string{
+			"services.near.listen: 2001:db8:4:0:8000::/65 lies in the network of eth0, but IPv6 answers its neighbours for addresses only, not for networks: a router must send it here",
+		}},
 		{"a key that is none locks nobody out", `role: real-server
 network: {interfaces: {eth0: {dhcp: true}}}
 management:

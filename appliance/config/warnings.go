@@ -17,7 +17,14 @@ func Warnings(c *Config) []string {
 	if c.Role == RoleDirector && len(c.Services) == 0 {
 		warn("services: none: this director balances nothing")
 	}
+	around := NewSurroundings(c.Network, nil)
 	for _, s := range c.Services {
+		for _, listen := range s.Listen {
+			if own, near := around.connected(listen.Prefix.Addr()); near && listen.Prefix.Addr().Is6() && !listen.Prefix.IsSingleIP() && s.Assign {
+				warn("services.%s.listen: %s lies in the network of %s, but IPv6 answers its neighbours for addresses only, not for networks: a router must send it here",
+					s.Name, listen.Prefix, own.link)
+			}
+		}
 		switch {
 		case len(s.RealServers) == 0:
 			warn("services.%s.real-servers: none: clients of %s are refused", s.Name, s.at())
