@@ -1,5 +1,6 @@
 // Package config owns the configuration of a machine: its types, strict
-// parsing from YAML, validation, difference and rendering.
+// parsing from YAML, validation, difference and rendering, and the schema that
+// completion, editors and the reference are made of.
 //
 // It is pure: it opens no file, asks no kernel and knows nothing of where the
 // bytes came from or what will be made of them. Every value that leaves Parse

@@ -10,9 +10,9 @@ import (
 
 // plainReader reads the part of YAML that configurations are made of: keys
 // and dashes on lines of their own, lists and mappings in brackets on one
-// line, plain and quoted words, comments. It takes a hundredth of the time and
-// memory that the library does, whose scanner copies and whose parser
-// recurses. What it is not sure of it leaves to the library as a whole (ok is
+// line, plain and quoted words, comments. It takes a fifteenth of the time and
+// a twelfth of the memory that the library does (BenchmarkYAML), whose scanner
+// copies and whose parser recurses. What it is not sure of it leaves to the library as a whole (ok is
 // false), so that it has no errors of its own and both always agree:
 // FuzzPlainAgrees holds them to each other.
 type plainReader struct {
