@@ -38,9 +38,11 @@ type channel struct {
 	resized    chan session.Size
 	input      *input
 	cancel     context.CancelFunc
+	begin      func()        // what was asked for, before it is answered
 	ran        chan struct{} // closed when the work is done; nil: nothing runs yet
 	gone       atomic.Bool   // the client closed it, or the connection is over
 	lost       atomic.Bool   // the session says so
+	sits       atomic.Bool   // somebody is at a terminal
 	broken     atomic.Bool   // its input ended, or its output failed
 }
 
@@ -59,6 +61,12 @@ func (ch *channel) serve(ctx context.Context, requests <-chan *gossh.Request) {
 		if req.WantReply {
 			// The channel is gone when this fails, and requests end.
 			_ = req.Reply(ok, nil)
+		}
+		if ok && ch.begin != nil {
+			// Not before the answer: work may be done, and the channel closed,
+			// before the client knows that it was begun.
+			ch.begin()
+			ch.begin = nil
 		}
 	}
 }
@@ -171,7 +179,7 @@ type work struct {
 	command string
 }
 
-// start begins what was asked for, once.
+// start prepares what was asked for, once.
 func (ch *channel) start(ctx context.Context, w work) bool {
 	if ch.ran != nil {
 		return false
@@ -181,17 +189,20 @@ func (ch *channel) start(ctx context.Context, w work) bool {
 	}
 	ch.ran = make(chan struct{})
 	ch.input = newInput(ch)
+	ch.sits.Store(ch.terminal != nil)
 	ctx = api.WithActor(ctx, ch.actor())
-	ok := ch.connection.goes(func() {
-		defer close(ch.ran)
-		status := ch.run(ctx, w)
-		ch.tellEnd(ctx)
-		ch.finish(status)
-	})
-	if !ok {
-		close(ch.ran)
+	ch.begin = func() {
+		ok := ch.connection.goes(func() {
+			defer close(ch.ran)
+			status := ch.run(ctx, w)
+			ch.tellEnd(ctx)
+			ch.finish(status)
+		})
+		if !ok {
+			close(ch.ran)
+		}
 	}
-	return ok
+	return true
 }
 
 // run does the work and answers its exit status.

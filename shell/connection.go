@@ -40,8 +40,8 @@ type connection struct {
 	claimed  string // the name that somebody tried to log in by
 	reason   error  // why he could not
 	why      string // the server ended it
-	sessions int    // now
-	opened   int    // ever
+	sessions map[*channel]bool
+	opened   int // ever
 }
 
 // newID makes a name for a connection that no other has, also of a shell that
@@ -74,6 +74,34 @@ func (c *connection) end(why string) {
 	c.why = why
 	close(c.done)
 	closeQuietly(c.raw)
+}
+
+// farewell is how long a client may take to read why it is dismissed.
+const farewell = 200 * time.Millisecond
+
+// dismiss ends the connection after telling those who sit at a terminal why.
+func (c *connection) dismiss(why string) {
+	c.mu.Lock()
+	told := make(chan struct{})
+	var telling sync.WaitGroup
+	for ch := range c.sessions {
+		if ch.sits.Load() {
+			// Ends with the connection at the latest.
+			telling.Go(func() { _, _ = fmt.Fprintf(ch.stream, "\r\n*** %s: this session ends\r\n", why) })
+		}
+	}
+	c.mu.Unlock()
+	go func() {
+		telling.Wait()
+		close(told)
+	}()
+	timer := time.NewTimer(farewell)
+	defer timer.Stop()
+	select {
+	case <-told:
+	case <-timer.C:
+	}
+	c.end(why)
 }
 
 // goes runs f unless the connection is over, whose end waits for it.
@@ -143,7 +171,7 @@ func (c *connection) keepAlive(conn *gossh.ServerConn) {
 		}
 		idle := time.Duration(c.server.idle.Load())
 		if quiet := time.Since(time.Unix(0, c.active.Load())); idle > 0 && quiet >= idle {
-			c.end(fmt.Sprintf("idle for %v", idle))
+			c.dismiss(fmt.Sprintf("idle for %v", idle))
 			return
 		}
 		if !c.answers(conn, 3*every) {
@@ -181,40 +209,45 @@ func (c *connection) session(ctx context.Context, conn *gossh.ServerConn, nc gos
 		return
 	}
 	c.watch(conn, g)
-	number, ok := c.takeSession()
-	if !ok {
+	ch := &channel{connection: c, grant: g, env: map[string]string{}}
+	if !c.takeSession(ch) {
 		// The connection is gone when this fails.
 		_ = nc.Reject(gossh.ResourceShortage, fmt.Sprintf("too many sessions: at most %d on a connection, %d in all", maxSessionsPerConnection, maxSessions))
 		return
 	}
-	defer c.leaveSession()
-	stream, requests, err := nc.Accept()
-	if err != nil {
+	defer c.leaveSession(ch)
+	var requests <-chan *gossh.Request
+	var err error
+	if ch.stream, requests, err = nc.Accept(); err != nil {
 		return // the connection is gone
 	}
-	ch := &channel{connection: c, grant: g, stream: stream, id: fmt.Sprintf("%s.%d", c.id, number), env: map[string]string{}}
 	ch.serve(ctx, requests)
 }
 
-func (c *connection) takeSession() (number int, ok bool) {
+// takeSession makes room for a session, and names it.
+func (c *connection) takeSession(ch *channel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sessions >= maxSessionsPerConnection {
-		return 0, false
+	if len(c.sessions) >= maxSessionsPerConnection {
+		return false
 	}
 	if c.server.sessions.Add(1) > maxSessions {
 		c.server.sessions.Add(-1)
-		return 0, false
+		return false
 	}
-	c.sessions++
 	c.opened++
-	return c.opened, true
+	ch.id = fmt.Sprintf("%s.%d", c.id, c.opened)
+	if c.sessions == nil {
+		c.sessions = map[*channel]bool{}
+	}
+	c.sessions[ch] = true
+	return true
 }
 
-func (c *connection) leaveSession() {
+func (c *connection) leaveSession(ch *channel) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sessions--
+	delete(c.sessions, ch)
 	c.server.sessions.Add(-1)
 }
 

@@ -323,7 +323,17 @@ func TestIdle(t *testing.T) {
 	if _, err := openSession(t, c).Output("who"); err != nil {
 		t.Fatal(err)
 	}
+	terminal := openSession(t, c)
+	if err := terminal.RequestPty("vt100", 24, 80, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, out := pipes(t, terminal)
+	if err := terminal.Shell(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, out, "80x24 vt100> ")
 	s.gate.change(func(a *api.Access) { a.IdleTimeout = 1 })
+	expect(t, out, "\r\n*** idle for 1ns: this session ends\r\n")
 	s.gate.await(t, "the reason", s.gate.noted("joe logout: idle for 1ns"))
 }
 
@@ -343,5 +353,18 @@ func TestTooManySessions(t *testing.T) {
 	}
 	if _, err := openSession(t, s.mustDial(t, joe)).Output("who"); err != nil {
 		t.Errorf("another connection: %v", err)
+	}
+}
+
+// TestQuickCommands are over before the client knows that they began, if the
+// server is careless: the answer comes before the work.
+func TestQuickCommands(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	c := s.mustDial(t, joe)
+	for i := range 500 {
+		if out, err := openSession(t, c).Output("say hello"); err != nil || string(out) != "hello\n" {
+			t.Fatalf("command %d: %q, %v", i, out, err)
+		}
 	}
 }

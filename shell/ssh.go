@@ -185,7 +185,8 @@ func (s *SSH) survive(what string) {
 func (s *SSH) endRevoked(rules *access.Rules) {
 	for _, c := range s.all() {
 		if g, ok := c.granted(); ok && !rules.Holds(g) {
-			c.end("access was taken back")
+			// One that does not read must not keep the others in.
+			s.running.Go(func() { c.dismiss("access was taken back") })
 		}
 	}
 }
