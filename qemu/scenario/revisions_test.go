@@ -19,12 +19,12 @@ import (
 
 // stateful is a machine that is told who it is by fw_cfg until it has a state
 // volume, on a disk that outlives it.
-func stateful(disk string) *lab.Description {
+func stateful(disk machine.Disk) *lab.Description {
 	return &lab.Description{Name: "state-volume", Nodes: []*lab.Node{{
 		Name:   "director",
 		Config: []byte("role: director\nhostname: lb\n"),
 		Change: func(c *machine.Config) error {
-			c.Disks = append(c.Disks, machine.Disk{Path: disk})
+			c.Disks = append(c.Disks, disk)
 			return nil
 		},
 	}}}
@@ -52,7 +52,7 @@ func TestCommitsOutliveAPowerCut(t *testing.T) {
 	committed := 0
 	const cuts = 5
 	for cut := range cuts + 1 {
-		c := lab.StartT(t, stateful(disk))
+		c := lab.StartT(t, stateful(machine.Disk{Path: disk}))
 		ctx := patience(t)
 		director := c.Appliance("director")
 		if cut == 0 {
@@ -61,7 +61,7 @@ func TestCommitsOutliveAPowerCut(t *testing.T) {
 			}
 			committed = commit(ctx, t, director, 1)
 		} else {
-			committed = cameBack(ctx, t, director, committed)
+			committed = cameBack(ctx, t, director, "/dev/vda", committed)
 		}
 		if cut < cuts {
 			committed = commitUntilCut(ctx, t, c, committed)
@@ -72,6 +72,25 @@ func TestCommitsOutliveAPowerCut(t *testing.T) {
 	}
 	t.Logf("%d commits, %d power cuts", committed, cuts)
 	wantSound(t, disk)
+}
+
+// TestStateVolumeOnUSB: a stick appears seconds after the control plane has
+// started, and is the state volume all the same.
+func TestStateVolumeOnUSB(t *testing.T) {
+	disk := machine.Disk{Path: blankDisk(t, 64<<20), Bus: "usb"}
+	c := lab.StartT(t, stateful(disk))
+	ctx := patience(t)
+	if err := c.Appliance("director").FormatState(ctx, "/dev/sda", false); err != nil {
+		t.Fatal(err)
+	}
+	commit(ctx, t, c.Appliance("director"), 1)
+	c.Machine("director").PowerCut()
+	if err := c.Close(); err != nil {
+		t.Logf("after the power cut: %v", err)
+	}
+	c = lab.StartT(t, stateful(disk))
+	cameBack(ctx, t, c.Appliance("director"), "/dev/sda", 1)
+	commit(ctx, t, c.Appliance("director"), 2)
 }
 
 // wantSound has Debian's e2fsck replay the journal and find nothing wrong.
@@ -131,13 +150,13 @@ func commitUntilCut(ctx context.Context, t *testing.T, c *lab.Cluster, committed
 
 // cameBack wants a machine that booted with the last confirmed commit or the
 // one after it, and a list of revisions that says the same. It gives which.
-func cameBack(ctx context.Context, t *testing.T, director *api.Client, confirmed int) int {
+func cameBack(ctx context.Context, t *testing.T, director *api.Client, device string, confirmed int) int {
 	t.Helper()
 	status, err := director.Status(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(status.Source, "state volume: /dev/vda") || status.Volatile {
+	if !strings.HasPrefix(status.Source, "state volume: "+device) || status.Volatile {
 		t.Errorf("it booted from %q, volatile: %t", status.Source, status.Volatile)
 	}
 	var number int
