@@ -12,9 +12,9 @@ import (
 // and dashes on lines of their own, lists and mappings in brackets on one
 // line, plain and quoted words, comments. It takes a fifteenth of the time and
 // a twelfth of the memory that the library does (BenchmarkYAML), whose scanner
-// copies and whose parser recurses. What it is not sure of it leaves to the library as a whole (ok is
-// false), so that it has no errors of its own and both always agree:
-// FuzzPlainAgrees holds them to each other.
+// copies and whose parser recurses. What it is not sure of it leaves to the
+// library as a whole (ok is false), so that it has no errors of its own and
+// both always agree: FuzzPlainAgrees holds them to each other.
 type plainReader struct {
 	rest  string // behind the current line
 	line  plainLine
@@ -34,7 +34,7 @@ type plainLine struct {
 }
 
 // maxNodes bounds the memory that a tree takes, at about 100 bytes each: room
-// for 100,000 real servers with every key they can have.
+// for 100,000 real servers with ten keys each.
 const maxNodes = 2_500_000
 
 // The reasons not to read a file plainly.
