@@ -253,6 +253,19 @@ func TestListenFollows(t *testing.T) {
 	})
 }
 
+// TestFreebind listens on addresses that are not here.
+func TestFreebind(t *testing.T) {
+	for _, address := range []string{"203.0.113.7:0", "[2001:db8::7]:0"} {
+		config := net.ListenConfig{Control: freebind}
+		l, err := config.Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		l.Close()
+	}
+}
+
 // eventually waits for something to become so.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
