@@ -158,7 +158,13 @@ func (c *conversation) audit(ctx context.Context, text string, took time.Duratio
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
 	defer cancel()
 	entry := api.AuditEntry{Kind: "command", Text: text, Result: result(err), Took: api.Duration(took)}
-	if err := c.API.Audit(ctx, entry); err != nil {
+	err = c.API.Audit(ctx, entry)
+	if _, refused := asRefusal(err); err != nil && !refused {
+		// A connection that the other side gave up at this moment. Recorded
+		// twice is better than not at all.
+		err = c.API.Audit(ctx, entry)
+	}
+	if err != nil {
 		fmt.Fprintf(c.errOut, "warning: this command is not in the audit log: %v\n", err)
 	}
 }

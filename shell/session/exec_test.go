@@ -63,6 +63,10 @@ func TestExec(t *testing.T) {
 		{name: "a program's exit status", command: "debug fail", out: "ran fail with \"\"\n", errOut: "moan\n", status: 3},
 		{name: "ping of IPv6", command: "ping 2001:db8::1 count 2", out: "ran ping -c 2 -6 2001:db8::1 with \"\"\n"},
 		{name: "ping of a server that completion wrote", command: "ping 10.0.0.1:80", out: "ran ping -c 5 10.0.0.1 with \"\"\n"},
+		{
+			name: "an option is no host", command: "ping -f", status: 2,
+			errOut: "ping -f\n     ^^\nerror: host: \"-f\": expected an address or a name\n",
+		},
 		{name: "capture is binary", command: "capture eth0 count 3 tcp port 80", out: "pcap of {Interface:eth0 Filter:tcp port 80 Count:3 Snap:0}"},
 		{
 			name: "drain", command: "server 192.168.4.200 drain service web for 10m",
@@ -250,6 +254,26 @@ func TestMonitorWithoutTerminal(t *testing.T) {
 		want := "5 connections  12:00:00 UTC\n\nState        Connections\nESTABLISHED            5\n\nService and real server  Connections\nweb 192.168.4.100:80               5\n\nClient     Connections\n10.0.0.10            1\n10.0.0.11            1\n10.0.0.12            1\n10.0.0.8             1\n10.0.0.9             1\n\n"
 		if diff := cmp.Diff(want, out); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+// silent is a director whose programs do not end.
+type silent struct{ *fake }
+
+func (silent) Program(ctx context.Context, _ []string, _ io.Reader, _, _ io.Writer) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestTracerouteEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var errOut bytes.Buffer
+		s := &Session{API: silent{newFake()}, Out: io.Discard, Err: &errOut}
+		status := s.Exec(t.Context(), "traceroute 10.9.9.9")
+		want := "error: traceroute: 10.9.9.9 did not answer within 20s, and the way there is not known without it\n"
+		if status != 1 || errOut.String() != want {
+			t.Errorf("exit status %d, %q", status, errOut.String())
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,14 @@ func isAddress(text string) error {
 	}
 	if _, err := netip.ParsePrefix(text); err != nil {
 		return fmt.Errorf("%q: expected an address or a network, such as 192.168.4.0/24", text)
+	}
+	return nil
+}
+
+// isHost checks for what may be a host and is no option of a program.
+func isHost(text string) error {
+	if text == "" || strings.HasPrefix(text, "-") {
+		return fmt.Errorf("%q: expected an address or a name", text)
 	}
 	return nil
 }
