@@ -63,6 +63,16 @@ func TestArrows(t *testing.T) {
 		"dipper/appliance/realserver": {"dipper/appliance/config", "dipper/appliance/network", "dipper/appliance/uplink", "dipper/appliance/realserver/"},
 
 		"dipper/shell":         {"dipper/shell/", "dipper/appliance/api"},
+		"dipper/shell/grammar": {"dipper/appliance/api"},
+		"dipper/shell/session": {
+			"dipper/appliance/api", "dipper/shell/cells", "dipper/shell/grammar", "dipper/shell/output", "dipper/shell/packet", "dipper/shell/terminal",
+		},
+		"dipper/shell/terminal":    {"dipper/shell/cells"},
+		"dipper/shell/terminal/vt": {},
+		"dipper/shell/output":      {"dipper/shell/cells"},
+		"dipper/shell/cells":       {},
+		"dipper/shell/packet":      {},
+
 		"dipper/image":         {"dipper/image/", "dipper/kernel-config/"},
 		"dipper/kernel-config": {"dipper/kernel-config/"},
 		"dipper/qemu":          {"dipper/qemu/", "dipper/appliance/api", "dipper/image/", "dipper/kernel-config/"},
@@ -91,6 +101,7 @@ func TestOnlyImporter(t *testing.T) {
 		"github.com/google/nftables":     {"dipper/appliance/network"},
 		"github.com/goccy/go-yaml":       {"dipper/appliance/config", "dipper/qemu/lab"},
 		"github.com/gliderlabs/ssh":      {"dipper/shell"},
+		"github.com/rivo/uniseg":         {"dipper/shell/cells", "dipper/shell/terminal/vt"},
 		"github.com/pkg/sftp":            {"dipper/shell"},
 		"golang.org/x/term":              {"dipper/shell"},
 		"github.com/u-root/mkuimage":     {"dipper/image"},
