@@ -54,7 +54,54 @@ func (c Change) String() string {
 // configuration. What was removed whole is one change, what was added is one
 // change per setting. Order within lists is no difference.
 func Diff(a, b *Config) []Change {
+	a, b = withoutAlike(a, b)
 	return difference(nil, outlineOf(a), outlineOf(b))
+}
+
+// withoutAlike leaves out the services that two configurations have alike, but
+// for one, so that neither loses all of its services by it: a change to one of
+// 10,000 should not cost trees of all.
+func withoutAlike(a, b *Config) (*Config, *Config) {
+	if a == nil || b == nil {
+		return a, b
+	}
+	alike := make(map[string]bool)
+	before := make(map[string]*Service, len(a.Services))
+	for i := range a.Services {
+		before[a.Services[i].Name] = &a.Services[i]
+	}
+	kept := false
+	for i := range b.Services {
+		now := &b.Services[i]
+		if was := before[now.Name]; was != nil && was.equal(now) {
+			alike[now.Name] = kept
+			kept = true
+		}
+	}
+	rest := func(c *Config) *Config {
+		reduced := *c
+		reduced.Services = nil
+		for _, s := range c.Services {
+			if !alike[s.Name] {
+				reduced.Services = append(reduced.Services, s)
+			}
+		}
+		return &reduced
+	}
+	return rest(a), rest(b)
+}
+
+// equal says that two services are the same, with their lists in the same
+// order.
+func (s *Service) equal(other *Service) bool {
+	samePersistence := s.Persistence == other.Persistence ||
+		s.Persistence != nil && other.Persistence != nil && *s.Persistence == *other.Persistence
+	return samePersistence &&
+		s.Name == other.Name && s.FWMark == other.FWMark && s.MarkAssigned == other.MarkAssigned && s.Family == other.Family &&
+		s.Scheduler == other.Scheduler && s.OnePacket == other.OnePacket && s.OnDown == other.OnDown && s.Assign == other.Assign &&
+		s.Forward == other.Forward && s.Tunnel == other.Tunnel &&
+		slices.Equal(s.Listen, other.Listen) && slices.Equal(s.Protocols, other.Protocols) &&
+		slices.Equal(s.SchedulerFlags, other.SchedulerFlags) && slices.Equal(s.RealServers, other.RealServers)
 }
 
 // difference compares the children of two parts at the same path, those that

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,61 @@ services:
 				t.Errorf("diff (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDiffAmongAlike removes, adds and changes one service beside others that
+// stay as they are.
+func TestDiffAmongAlike(t *testing.T) {
+	service := func(name string, port int) string {
+		return fmt.Sprintf("  %s: {listen: 10.0.0.1:%d, forward: dr, real-servers: [{address: 10.0.0.2}]}\n", name, port)
+	}
+	const head = "role: director\nnetwork: {interfaces: {eth0: {dhcp: true}}}\nservices:\n"
+	three := head + service("a", 80) + service("b", 81) + service("c", 82)
+	for _, tt := range []struct{ from, to, want string }{
+		{three, three, "[]"},
+		{three, head + service("a", 80) + service("c", 82), "[delete services b]"},
+		{three, head + service("a", 80) + service("b", 83) + service("c", 82),
+			"[set services b listen 10.0.0.1:83 delete services b real-servers 10.0.0.2:81 set services b real-servers 10.0.0.2:83 weight 1]"},
+		{head + service("a", 80), head + service("a", 80) + service("b", 81),
+			"[set services b listen 10.0.0.1:81 set services b protocol tcp set services b scheduler wlc set services b forward dr set services b real-servers 10.0.0.2:81 weight 1]"},
+	} {
+		if got := fmt.Sprint(Diff(parsed(t, tt.from), parsed(t, tt.to))); got != tt.want {
+			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+// TestEqualLooksAtEverything changes each field of a service: a new field that
+// equal does not know would hide changes.
+func TestEqualLooksAtEverything(t *testing.T) {
+	fresh := func() *Service {
+		return &Service{Listen: make([]Listen, 1), Protocols: []Protocol{TCP}, SchedulerFlags: []string{"port"},
+			Persistence: &Persistence{}, RealServers: make([]RealServer, 1)}
+	}
+	if !fresh().equal(fresh()) {
+		t.Error("equal services are not")
+	}
+	for i := range reflect.TypeFor[Service]().NumField() {
+		changed := fresh()
+		field := reflect.ValueOf(changed).Elem().Field(i)
+		switch field.Kind() {
+		case reflect.Pointer, reflect.Slice:
+			field.SetZero()
+		case reflect.String:
+			field.SetString("x")
+		case reflect.Bool:
+			field.SetBool(true)
+		case reflect.Uint32:
+			field.SetUint(1)
+		case reflect.Struct:
+			field.Field(0).SetString("x")
+		default:
+			t.Fatalf("a field of kind %s: teach this test", field.Kind())
+		}
+		if fresh().equal(changed) || changed.equal(fresh()) {
+			t.Errorf("%s does not count", reflect.TypeFor[Service]().Field(i).Name)
+		}
 	}
 }
 
