@@ -145,9 +145,9 @@ func (s indexedServer) state(in *intent) string {
 // take answers, of items sorted by name, those at the beginning that match.
 func take[T any](items []T, q api.NamesQuery, describe func(T) api.Completion) []api.Completion {
 	answer := []api.Completion{}
-	for _, item := range items {
+	for _, item := range items[:min(len(items), q.Limit)] {
 		c := describe(item)
-		if len(answer) == q.Limit || !strings.HasPrefix(c.Word, q.Prefix) {
+		if !strings.HasPrefix(c.Word, q.Prefix) {
 			break
 		}
 		answer = append(answer, c)
