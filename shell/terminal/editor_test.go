@@ -1,6 +1,7 @@
 package terminal_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -305,6 +306,33 @@ func TestInterrupt(t *testing.T) {
 			t.Errorf("interrupted %d times, then read %q, %v", interrupted, line, err)
 		}
 		_ = keys.Close()
+	})
+}
+
+// TestFlood: more keys than are kept wait with whoever sends them, and are let
+// go of when the session ends.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		terminal.Open(ctx, terminal.Terminal{Width: 40, Height: 10}, in, vt.New(40, 10))
+		sent := make(chan int, 1)
+		go func() {
+			total := 0
+			for {
+				n, err := keys.Write(bytes.Repeat([]byte("x"), 4096))
+				if total += n; err != nil {
+					sent <- total
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		cancel()
+		_ = in.Close() // as the end of the connection does
+		if total := <-sent; total > 32<<10 {
+			t.Errorf("%d keys were taken from somebody whom nobody reads", total)
+		}
 	})
 }
 

@@ -75,15 +75,15 @@ func (q *keyQueue) init() {
 	q.ready, q.room = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
-// fill reads keys until in ends.
-func (q *keyQueue) fill(in io.Reader) {
+// fill reads keys until in ends, or ctx does and nobody takes them any more.
+func (q *keyQueue) fill(ctx context.Context, in io.Reader) {
 	var d decoder
 	buf := make([]byte, 4096)
 	for {
 		n, err := in.Read(buf)
 		for _, c := range buf[:n] {
 			if k, whole := d.feed(c); whole {
-				q.pushTyped(k)
+				q.pushTyped(ctx, k)
 			}
 		}
 		if err != nil {
@@ -101,7 +101,7 @@ func (q *keyQueue) end(err error) {
 }
 
 // pushTyped adds what the user typed, and waits while there is no room.
-func (q *keyQueue) pushTyped(k key) {
+func (q *keyQueue) pushTyped(ctx context.Context, k key) {
 	for {
 		q.mu.Lock()
 		if k.code == keyInterrupt && q.interrupt != nil {
@@ -118,7 +118,11 @@ func (q *keyQueue) pushTyped(k key) {
 			return
 		}
 		q.mu.Unlock()
-		<-q.room
+		select {
+		case <-q.room:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func Open(ctx context.Context, t Terminal, in io.Reader, out io.Writer) *Screen 
 	s := &Screen{out: out, dumb: t.Type == "" || t.Type == "dumb"}
 	s.resize(Size{t.Width, t.Height})
 	s.keys.init()
-	go s.keys.fill(in)
+	go s.keys.fill(ctx, in)
 	if t.Resized != nil {
 		go s.follow(ctx, t.Resized)
 	}
