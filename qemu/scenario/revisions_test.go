@@ -74,7 +74,7 @@ func TestCommitsOutliveAPowerCut(t *testing.T) {
 	wantSound(t, disk)
 }
 
-// TestStateVolumeOnUSB: a stick appears seconds after the control plane has
+// TestStateVolumeOnUSB: a stick may appear after the control plane has
 // started, and is the state volume all the same.
 func TestStateVolumeOnUSB(t *testing.T) {
 	disk := machine.Disk{Path: blankDisk(t, 64<<20), Bus: "usb"}
