@@ -164,6 +164,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
 		view:       o.View,
 		capture:    o.Capture,
+		files:      candidateFiles{dir: filepath.Join(o.RunDir, "candidates")},
 		shelf:      shelf,
 		gate:       gate,
 	}
@@ -227,6 +228,9 @@ func listenSocket(path string) (net.Listener, error) {
 func (b *backend) start(ctx context.Context, o Options) {
 	if k, found := b.restarted(o); found {
 		b.use(ctx, o, BootConfig{Source: k.source, YAML: k.yaml}, k.rules)
+		if err := b.reopen(); err != nil {
+			o.Log.Error("candidates that are lost", "error", err)
+		}
 		return
 	}
 	// What follows is a boot, and not a restart of the control plane alone.

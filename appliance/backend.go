@@ -22,6 +22,7 @@ type backend struct {
 	capture    Capture
 	shelf      *shelf
 	candidates candidates
+	files      candidateFiles
 	documents  documents
 	index      serverIndex
 	gate       *gate

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -89,7 +90,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 		b.candidates.open = make(map[string]*edited)
 	}
 	b.candidates.open[e.ID] = e
-	return b.describe(e), nil
+	return b.describe(e), b.files.write(e)
 }
 
 // mayConfigure holds configuring to administrators.
@@ -157,7 +158,7 @@ func (b *backend) CloseCandidate(ctx context.Context, id string) error {
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
 	delete(b.candidates.open, id)
-	return nil
+	return b.files.remove(id)
 }
 
 // candidate finds one. A private candidate is its session's alone.
@@ -169,7 +170,7 @@ func (b *backend) candidate(ctx context.Context, id string) (*edited, error) {
 	defer b.candidates.mu.Unlock()
 	e, ok := b.candidates.open[id]
 	if !ok {
-		return nil, &api.Error{Message: fmt.Sprintf("there is no candidate %q: it was closed, or the control plane was restarted", id)}
+		return nil, &api.Error{Message: fmt.Sprintf("there is no candidate %q: it was closed", id)}
 	}
 	if actor := api.ActorOf(ctx); !e.Shared && actor.Session != "" && actor.Session != e.Owner.Session {
 		return nil, &api.Error{Message: fmt.Sprintf("candidate %s is private: it is %s's", id, e.Owner.User)}
@@ -193,32 +194,41 @@ func (b *backend) edit(e *edited, edit api.Edit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch edit.Kind {
-	case api.EditSet:
-		return e.doc.Set(edit.Words...)
-	case api.EditDelete:
-		return e.doc.Delete(edit.Words...)
-	case api.EditRename:
-		return e.doc.Rename(edit.Words...)
-	case api.EditCopy:
-		return e.doc.Copy(edit.Words...)
-	case api.EditInsert:
-		return e.doc.Insert(edit.Words...)
-	case api.EditAnnotate:
-		return e.doc.Annotate(edit.Text, edit.Words...)
 	case api.EditDiscard:
 		base, generation, err := b.runningDocument()
 		if err != nil {
 			return err
 		}
 		e.doc, e.base, e.Base = base.Clone(), base, generation
-		return nil
 	case api.EditRollback:
 		other, err := b.rollback(edit.Words)
 		if err != nil {
 			return err
 		}
 		e.doc.Override(other)
-		return nil
+	default:
+		if err := alone(e.doc, edit); err != nil {
+			return err
+		}
+	}
+	return b.files.add(e, edit)
+}
+
+// alone carries out an edit that depends on nothing but the document.
+func alone(doc *candidate.Document, edit api.Edit) error {
+	switch edit.Kind {
+	case api.EditSet:
+		return doc.Set(edit.Words...)
+	case api.EditDelete:
+		return doc.Delete(edit.Words...)
+	case api.EditRename:
+		return doc.Rename(edit.Words...)
+	case api.EditCopy:
+		return doc.Copy(edit.Words...)
+	case api.EditInsert:
+		return doc.Insert(edit.Words...)
+	case api.EditAnnotate:
+		return doc.Annotate(edit.Text, edit.Words...)
 	}
 	other, err := candidate.Read("text", edit.Text)
 	if err != nil {
@@ -226,15 +236,47 @@ func (b *backend) edit(e *edited, edit api.Edit) error {
 	}
 	switch edit.Kind {
 	case api.EditMerge:
-		e.doc.Merge(other)
+		doc.Merge(other)
 	case api.EditReplace:
-		e.doc.Replace(other)
+		doc.Replace(other)
 	case api.EditOverride:
-		e.doc.Override(other)
+		doc.Override(other)
 	default:
 		return &api.Error{Message: fmt.Sprintf("there is no edit %q", edit.Kind)}
 	}
 	return nil
+}
+
+// reopen opens the candidates that were open before the control plane was
+// restarted.
+func (b *backend) reopen() error {
+	kept, err := b.files.load()
+	in, _ := b.reconciler.configured() // the zero intent without one
+	b.candidates.mu.Lock()
+	defer b.candidates.mu.Unlock()
+	for _, e := range kept {
+		e.Base = -1 // stale, unless it was copied from what runs
+		if running, err := b.runningYAML(); err == nil && bytes.Equal(running, e.base.YAML()) {
+			e.Base = in.generation
+		}
+		if b.candidates.open == nil {
+			b.candidates.open = make(map[string]*edited)
+		}
+		b.candidates.open[e.ID] = e
+		if n, err := strconv.Atoi(e.ID); err == nil {
+			b.candidates.last = max(b.candidates.last, n)
+		}
+	}
+	return err
+}
+
+// runningYAML is the running configuration in canonical order.
+func (b *backend) runningYAML() ([]byte, error) {
+	doc, _, err := b.runningDocument()
+	if err != nil {
+		return nil, err
+	}
+	return doc.YAML(), nil
 }
 
 // rollback is the revision that the only word says; 0 is the running one.

@@ -69,7 +69,7 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	}
 	e.base, e.Base = e.doc.Clone(), in.generation
 	b.documents.put(in.text, e.base)
-	return done, nil
+	return done, b.files.write(e)
 }
 
 // commit runs in the reconciler's goroutine.

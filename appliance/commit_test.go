@@ -391,6 +391,47 @@ func TestUnconfirmedOutlivesTheControlPlane(t *testing.T) {
 	}
 }
 
+// TestCandidatesOutliveTheControlPlane kills it between an edit and the commit.
+func TestCandidatesOutliveTheControlPlane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		m.boots(pair)
+		b, kill := m.serves(t)
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		mine := candidateOf(t, anna, b, heavier, "annotate services web")
+		gone := candidateOf(t, bert, b, "set services web scheduler wlc")
+		if err := b.CloseCandidate(bert, gone.ID); err != nil {
+			t.Fatal(err)
+		}
+		stale := candidateOf(t, bert, b, "set services web scheduler rr", "rollback 0", "set services web scheduler sed")
+		kill()
+		b, kill = m.serves(t)
+		defer kill()
+		open, err := b.Candidates(anna)
+		if err != nil || len(open) != 2 || open[0].ID != mine.ID || open[0].Owner.User != "anna" || !open[0].Changed || open[0].Stale {
+			t.Fatalf("open are %+v, %v", open, err)
+		}
+		if _, err := b.EditCandidate(bert, mine.ID, api.Edit{Kind: api.EditDiscard}); err == nil {
+			t.Error("bert edits anna's private candidate")
+		}
+		if done, err := b.Commit(anna, mine.ID, api.CommitOptions{}); err != nil || done.Revision != 2 || weight(t, m) != "9" {
+			t.Errorf("commit: %+v, %v, weight %s", done, err, weight(t, m))
+		}
+		var no *api.Error
+		if _, err := b.Commit(bert, stale.ID, api.CommitOptions{}); !errors.As(err, &no) || !no.Conflict {
+			t.Errorf("got %v, want a conflict", err)
+		}
+		text, err := b.ShowCandidate(bert, stale.ID, api.ShowQuery{Path: []string{"services", "web", "scheduler"}})
+		if err != nil || !strings.Contains(text, "sed") {
+			t.Errorf("bert's candidate says %q, %v", text, err)
+		}
+		if next := candidateOf(t, bert, b); next.ID == mine.ID || next.ID == stale.ID {
+			t.Errorf("a new candidate is called %s", next.ID)
+		}
+	})
+}
+
 func TestCommitFromMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -229,19 +230,21 @@ func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
 // SessionEnded forgets the session's private candidates, and undoes its
 // unconfirmed commit soon when it was lost.
 func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) error {
+	var errs []error
 	b.candidates.mu.Lock()
 	for id, e := range b.candidates.open {
 		if !e.Shared && session != "" && e.Owner.Session == session {
 			delete(b.candidates.open, id)
+			errs = append(errs, b.files.remove(id))
 		}
 	}
 	b.candidates.mu.Unlock()
 	if !lost {
-		return nil
+		return errors.Join(errs...)
 	}
 	_, err := submit(ctx, b.reconciler, func(ctx context.Context) (struct{}, error) {
 		b.reconciler.sessionLost(ctx, session)
 		return struct{}{}, nil
 	})
-	return err
+	return errors.Join(append(errs, err)...)
 }

@@ -1,0 +1,135 @@
+package appliance
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"dipper/appliance/api"
+	"dipper/appliance/candidate"
+)
+
+// candidateFiles keep candidates where a restarted control plane finds them:
+// for each a file with what it was when it was last written whole, and behind
+// that, line by line, the edits since.
+type candidateFiles struct {
+	dir string
+}
+
+// keptCandidate is the first line of a file.
+type keptCandidate struct {
+	api.Candidate
+	BaseYAML []byte `json:"base-yaml"` // what it was copied from
+	YAML     []byte `json:"yaml"`
+}
+
+func (f candidateFiles) path(id string) string { return filepath.Join(f.dir, id+".jsonl") }
+
+// write keeps a candidate whole. The caller holds its lock.
+func (f candidateFiles) write(e *edited) error {
+	text, err := json.Marshal(keptCandidate{Candidate: e.Candidate, BaseYAML: e.base.YAML(), YAML: e.doc.YAML()})
+	if err == nil {
+		err = os.MkdirAll(f.dir, 0o700)
+	}
+	if err == nil {
+		err = replace(f.path(e.ID), append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("candidate %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// add keeps one edit more. Where the edit depends on what runs or was saved,
+// the candidate is written whole.
+func (f candidateFiles) add(e *edited, edit api.Edit) error {
+	if edit.Kind == api.EditRollback || edit.Kind == api.EditDiscard {
+		return f.write(e)
+	}
+	line, err := json.Marshal(edit)
+	if err != nil {
+		return fmt.Errorf("candidate %s: %w", e.ID, err)
+	}
+	file, err := os.OpenFile(f.path(e.ID), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("candidate %s: %w", e.ID, err)
+	}
+	_, err = file.Write(append(line, '\n'))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("candidate %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// remove forgets a candidate.
+func (f candidateFiles) remove(id string) error {
+	err := os.Remove(f.path(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// load reads all candidates; what cannot be read is an error, and the others
+// are there.
+func (f candidateFiles) load() ([]*edited, error) {
+	names, err := filepath.Glob(filepath.Join(f.dir, "*.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("candidates: %w", err)
+	}
+	var all []*edited
+	var errs []error
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		var e *edited
+		if err == nil {
+			e, err = replay(text)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		all = append(all, e)
+	}
+	return all, errors.Join(errs...)
+}
+
+// replay makes a candidate of its file. A last line that was cut off when the
+// control plane died was never acknowledged.
+func replay(text []byte) (*edited, error) {
+	first, rest, whole := bytes.Cut(text, []byte("\n"))
+	var kept keptCandidate
+	if err := json.Unmarshal(first, &kept); err != nil || !whole {
+		return nil, errors.Join(errors.New("its first line is not whole"), err)
+	}
+	if _, err := strconv.Atoi(kept.ID); err != nil {
+		return nil, err
+	}
+	e := &edited{Candidate: kept.Candidate}
+	var err error
+	if e.base, err = candidate.Parse("base", kept.BaseYAML); err != nil {
+		return nil, err
+	}
+	if e.doc, err = candidate.Parse("candidate", kept.YAML); err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewReader(bytes.NewReader(rest)); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return e, nil // the end
+		}
+		var edit api.Edit
+		if err := json.Unmarshal(line, &edit); err != nil {
+			return nil, err
+		}
+		if err := alone(e.doc, edit); err != nil {
+			return nil, err
+		}
+	}
+}
