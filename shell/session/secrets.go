@@ -1,14 +1,20 @@
 package session
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 
 	"dipper/shell/grammar"
 )
 
-// secretKey matches the words after which a secret stands.
-var secretKey = regexp.MustCompile(`(?i)(password|passphrase|secret|private-key|host-key|auth-key|community|token)`)
+// announcesSecret tells whether a text has one of the words after which a secret
+// stands, in whatever case. It is no regular expression, which every process of the
+// image would compile when it starts.
+func announcesSecret(text string) bool {
+	words := []string{"password", "passphrase", "secret", "private-key", "host-key", "auth-key", "community", "token"}
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+}
 
 // redacted writes a command for the audit log: in full when it was understood,
 // and with stars for what may be secret.
@@ -21,7 +27,7 @@ func redacted(words []grammar.Word, parsed ...*grammar.Call[verb]) string {
 		} else {
 			out = append(out, grammar.Quote(w.Text))
 		}
-		hidden = secretKey.MatchString(w.Text)
+		hidden = announcesSecret(w.Text)
 	}
 	text := strings.Join(out, " ")
 	if len(parsed) == 1 && !hasSecret(words) {
@@ -39,7 +45,7 @@ const maxAudit = 2048
 // hasSecret reports whether a secret stands among words.
 func hasSecret(words []grammar.Word) bool {
 	for i, w := range words {
-		if secretKey.MatchString(w.Text) && i+1 < len(words) {
+		if announcesSecret(w.Text) && i+1 < len(words) {
 			return true
 		}
 	}
@@ -50,7 +56,7 @@ func hasSecret(words []grammar.Word) bool {
 func memorable(line string) bool {
 	statements, err := grammar.Split(line)
 	if err != nil {
-		return !secretKey.MatchString(line)
+		return !announcesSecret(line)
 	}
 	for _, s := range statements {
 		for _, stage := range s {
