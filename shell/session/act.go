@@ -23,7 +23,7 @@ func serverCommand() *command {
 		option("service", "only in this virtual service", serviceArg),
 		option("for", "back after a time", spanArg),
 		option("until", "back at a time (UTC): 15:04 or 2026-11-21T15:04", grammar.Arg{Name: "moment", Help: "15:04 or 2026-11-21T15:04, UTC"}),
-		showFlags[0],
+		showFlags()[0],
 	}
 	sub := func(verbName api.Verb, help string, args ...grammar.Arg) *command {
 		return &command{Name: string(verbName), Help: help, Args: args, Options: options, Run: verb{do: setServer, json: true}}

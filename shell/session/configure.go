@@ -38,7 +38,7 @@ func configurationTable() []*command {
 		{Name: "top", Help: "go to the top", Run: verb{do: func(_ context.Context, c *call) error { c.conversation.level = nil; return nil }}},
 		{Name: "show", Help: "show the candidate, or a part of it", Args: []grammar.Arg{anywhere}, Run: verb{do: showCandidate, json: true}},
 		{Name: "compare", Help: "what the candidate changes", Args: []grammar.Arg{optional(whichArg("compare with"))},
-			Options: showFlags[:1], Run: verb{do: compare, json: true}},
+			Options: showFlags()[:1], Run: verb{do: compare, json: true}},
 		commitCommand(),
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Run: verb{do: confirm}},
 		{Name: "revert", Help: "undo a commit that waits to be confirmed", Run: verb{do: revert}},
@@ -193,7 +193,7 @@ func commitOptions() []grammar.Option {
 		option("confirmed", "undo it unless it is confirmed within a time", spanArg),
 		option("comment", "why, for the list of revisions", grammar.Arg{Name: "text", Help: "comment"}),
 		{Name: "anyway", Help: "although somebody else changed the running configuration"},
-		showFlags[0],
+		showFlags()[0],
 	}
 }
 

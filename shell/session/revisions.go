@@ -30,7 +30,7 @@ func showConfiguration() *command {
 		Options: append([]grammar.Option{
 			option("of", "another configuration", whichArg("running, saved or the number of a revision")),
 			option("display", "how to write it", formatArg()),
-		}, showFlags[0]),
+		}, showFlags()[0]),
 		Run: verb{do: drawConfiguration, json: true},
 	}
 }
@@ -82,7 +82,7 @@ func showRevisions() *command {
 	compared := grammar.Arg{Name: "revision", Help: "number of a revision", Kind: "revision", Check: isNumber(1, 1<<30)}
 	list.Sub = []*command{{
 		Name: "compare", Help: "what a revision differs in from the running configuration",
-		Args: []grammar.Arg{compared}, Options: showFlags[:1], Run: verb{do: compareRevision, json: true},
+		Args: []grammar.Arg{compared}, Options: showFlags()[:1], Run: verb{do: compareRevision, json: true},
 	}}
 	return list
 }

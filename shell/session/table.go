@@ -74,15 +74,17 @@ func everydayTable() []*command {
 }
 
 // showFlags are what every show understands.
-var showFlags = []grammar.Option{
-	{Name: "--json", Help: "the answer as JSON"},
-	{Name: "--exact", Help: "numbers in full"},
+func showFlags() []grammar.Option {
+	return []grammar.Option{
+		{Name: "--json", Help: "the answer as JSON"},
+		{Name: "--exact", Help: "numbers in full"},
+	}
 }
 
 // show makes a command that fetches something and draws it, or writes it as
 // JSON.
 func show[T any](name, help string, fetch func(context.Context, *call) (T, error), draw func(*call, T) error) *command {
-	return &command{Name: name, Help: help, Options: showFlags, Run: verb{json: true, do: func(ctx context.Context, c *call) error {
+	return &command{Name: name, Help: help, Options: showFlags(), Run: verb{json: true, do: func(ctx context.Context, c *call) error {
 		answer, err := fetch(ctx, c)
 		if err != nil {
 			return err

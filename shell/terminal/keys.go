@@ -223,7 +223,7 @@ func (d *decoder) feed(c byte) (key, bool) {
 		return d.sequence(c)
 	case single:
 		d.state = ground
-		return key{code: finals[c]}, finals[c] != keyText
+		return key{code: finalKey(c)}, finalKey(c) != keyText
 	}
 	if c == 0x1b {
 		d.state, d.bytes = escape, nil
@@ -243,7 +243,7 @@ func (d *decoder) feed(c byte) (key, bool) {
 		if d.pasting {
 			return key{code: keyPasted, text: " "}, c == '\t'
 		}
-		return key{code: controls[c]}, controls[c] != keyText
+		return key{code: controlKey(c)}, controlKey(c) != keyText
 	}
 	return d.rune(c)
 }
@@ -310,7 +310,7 @@ func (d *decoder) sequence(c byte) (key, bool) {
 	if c == '~' {
 		return d.numbered(parameters)
 	}
-	code := finals[c]
+	code := finalKey(c)
 	if modified := len(parameters) > 2; modified && code == keyLeft {
 		code = keyWordLeft
 	} else if modified && code == keyRight {
@@ -336,15 +336,35 @@ func (d *decoder) numbered(parameters string) (key, bool) {
 	return key{}, false
 }
 
-// finals are the last bytes of sequences that are a key.
-var finals = map[byte]keyCode{
-	'A': keyUp, 'B': keyDown, 'C': keyRight, 'D': keyLeft, 'H': keyHome, 'F': keyEnd,
+// finalKey is the key of a sequence that ends with c; keyText for none.
+func finalKey(c byte) keyCode {
+	switch c {
+	case 'A':
+		return keyUp
+	case 'B':
+		return keyDown
+	case 'C':
+		return keyRight
+	case 'D':
+		return keyLeft
+	case 'H':
+		return keyHome
+	case 'F':
+		return keyEnd
+	}
+	return keyText
 }
 
-// controls are the control characters that are a key.
-var controls = map[byte]keyCode{
-	0x01: keyHome, 0x02: keyLeft, 0x03: keyInterrupt, 0x04: keyEOF, 0x05: keyEnd, 0x06: keyRight,
-	0x07: keyCancel, 0x08: keyBackspace, 0x09: keyTab, 0x0b: keyKill, 0x0c: keyClear, 0x0e: keyDown,
-	0x10: keyUp, 0x12: keySearch, 0x14: keyTranspose, 0x15: keyKillBefore, 0x16: keyLiteral,
-	0x17: keyKillWord, 0x19: keyYank, 0x7f: keyBackspace,
+// controlKey is the key of a control character; keyText for none.
+func controlKey(c byte) keyCode {
+	codes := [...]keyCode{
+		0x01: keyHome, 0x02: keyLeft, 0x03: keyInterrupt, 0x04: keyEOF, 0x05: keyEnd, 0x06: keyRight,
+		0x07: keyCancel, 0x08: keyBackspace, 0x09: keyTab, 0x0b: keyKill, 0x0c: keyClear, 0x0e: keyDown,
+		0x10: keyUp, 0x12: keySearch, 0x14: keyTranspose, 0x15: keyKillBefore, 0x16: keyLiteral,
+		0x17: keyKillWord, 0x19: keyYank, 0x7f: keyBackspace,
+	}
+	if int(c) >= len(codes) {
+		return keyText
+	}
+	return codes[c]
 }
