@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -448,12 +448,24 @@ func TestVerbsOutliveTheControlPlane(t *testing.T) {
 
 func TestClear(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
-		if _, err := b.Clear(t.Context(), api.ClearQuery{What: "connections", Server: "192.168.4.100"}); err != nil {
+		// The kernel ends connections a moment after the deletion.
+		m.table.Connect(ipvs.Connection{
+			Protocol: ipvs.TCP, State: "ESTABLISHED",
+			Client: netip.MustParseAddrPort("192.0.2.1:4000"), Virtual: netip.MustParseAddrPort("192.168.4.15:80"),
+			Destination: netip.MustParseAddrPort("192.168.4.100:80"),
+		})
+		began := time.Now()
+		if _, err := b.Clear(t.Context(), api.ClearQuery{What: "connections", Service: "web"}); err != nil {
 			t.Error(err)
+		}
+		if waited := time.Since(began); waited < endPatience { // the fake ends none
+			t.Errorf("waited %v for connections that go on, want %v", waited, endPatience)
 		}
 		want := []string{
 			"ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.100:80",
 			"ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1",
+			"ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80",
+			"ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 2",
 		}
 		if edits := m.take(); !cmp.Equal(edits, want) {
 			t.Errorf("clearing did %q, want %q", edits, want)

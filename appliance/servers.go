@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -252,9 +253,16 @@ func (r *reconciler) clearCounters(ctx context.Context, q api.ClearQuery) (int, 
 	return 1, table.Zero(ctx, &key)
 }
 
+// Times of ending connections.
+const (
+	endPoll     = 50 * time.Millisecond
+	endPatience = 3 * time.Second // for a table of a million entries
+)
+
 // clearConnections ends the connections of real servers: each is deleted, with
-// which expire_nodest_conn=1 ends its connections at once (ip_vs_ctl.c,
-// __ip_vs_del_dest), and added again. It answers how many there were.
+// which expire_nodest_conn=1 ends its connections, and added again. It answers
+// how many there were. Of a service's real servers half are cleared at a time:
+// the others serve meanwhile.
 func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (int, error) {
 	if q.Service == "" && q.Server == "" {
 		return 0, &api.Error{Message: "whose connections? Name a real server, a service, or both"}
@@ -262,10 +270,6 @@ func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (in
 	ids, err := selection{q.Service, q.Server}.find(r.in.config)
 	if err != nil {
 		return 0, err
-	}
-	wanted := make(map[serverID]bool, len(ids))
-	for _, id := range ids {
-		wanted[id] = true
 	}
 	table, err := r.table.get()
 	if err != nil {
@@ -275,27 +279,87 @@ func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (in
 	if err != nil {
 		return 0, fmt.Errorf("ipvs: %w", err)
 	}
-	services := servicesByKey(r.in.config)
-	var ops []ipvs.Op
-	ended := 0
-	for _, s := range stats {
-		configured := services[s.Key]
-		for _, rs := range s.RealServers {
-			if configured == nil || !wanted[serverID{configured.Name, rs.Address, rs.Port}] {
-				continue
-			}
-			ended += int(rs.ActiveConnections + rs.InactiveConnections)
-			ops = append(ops,
-				ipvs.Op{Kind: ipvs.DeleteRealServer, Service: s.Service, RealServer: rs.RealServer},
-				ipvs.Op{Kind: ipvs.AddRealServer, Service: s.Service, RealServer: rs.RealServer})
+	halves, ended := r.deletions(stats, ids)
+	for _, half := range halves {
+		if err := r.deleteForAMoment(ctx, table, half); err != nil {
+			_, again := r.reconcile(ctx) // what was deleted comes back
+			return 0, errors.Join(err, again)
 		}
-	}
-	err = r.applyTable(ctx, plan{table: ops})
-	r.edits += len(ops)
-	if err != nil {
-		_, again := r.reconcile(ctx) // what was deleted comes back
-		return 0, errors.Join(err, again)
 	}
 	r.events.add(ctx, eventServer, "%d connections ended: of %s", ended, strings.TrimSpace(q.Service+" "+q.Server))
 	return ended, nil
+}
+
+// deletions gives the edits that delete real servers, in two halves, and how
+// many connections they have.
+func (r *reconciler) deletions(stats []ipvs.ServiceStatistics, ids []serverID) (halves [2][]ipvs.Op, connections int) {
+	wanted := make(map[serverID]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	services := servicesByKey(r.in.config)
+	for _, s := range stats {
+		configured := services[s.Key]
+		for i, rs := range s.RealServers {
+			if configured == nil || !wanted[serverID{configured.Name, rs.Address, rs.Port}] {
+				continue
+			}
+			connections += int(rs.ActiveConnections + rs.InactiveConnections)
+			halves[i%2] = append(halves[i%2], ipvs.Op{Kind: ipvs.DeleteRealServer, Service: s.Service, RealServer: rs.RealServer})
+		}
+	}
+	return halves, connections
+}
+
+// deleteForAMoment deletes real servers until their connections have ended, and
+// adds them again. The kernel ends connections a moment after the deletion, and
+// not those of a real server that is back by then (ip_vs_conn.c,
+// ip_vs_expire_nodest_conn_flush).
+func (r *reconciler) deleteForAMoment(ctx context.Context, table TableKernel, deletions []ipvs.Op) error {
+	if len(deletions) == 0 {
+		return nil
+	}
+	additions := slices.Clone(deletions)
+	for i := range additions {
+		additions[i].Kind = ipvs.AddRealServer
+	}
+	r.edits += 2 * len(deletions)
+	if err := r.applyTable(ctx, plan{table: deletions}); err != nil {
+		return err
+	}
+	limit := r.uptime() + endPatience
+	for alive(ctx, table, deletions) && r.uptime() < limit {
+		r.supervisor.Beat()
+		timer := time.NewTimer(endPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	return r.applyTable(ctx, plan{table: additions})
+}
+
+// alive tells whether a deleted real server still has connections.
+func alive(ctx context.Context, table TableKernel, deleted []ipvs.Op) bool {
+	type end struct {
+		protocol    ipvs.Protocol
+		destination netip.AddrPort
+	}
+	ends := make(map[end]bool, len(deleted))
+	for _, op := range deleted {
+		ends[end{op.Service.Protocol, netip.AddrPortFrom(op.RealServer.Address, op.RealServer.Port)}] = true
+	}
+	for c, err := range table.Connections(ctx, ipvs.ConnectionFilter{}) {
+		if err != nil {
+			return false // nobody can tell
+		}
+		// A firewall mark has no protocol, and may leave the port to the client.
+		anyPort := netip.AddrPortFrom(c.Destination.Addr(), 0)
+		if ends[end{c.Protocol, c.Destination}] || ends[end{0, c.Destination}] || ends[end{0, anyPort}] || ends[end{c.Protocol, anyPort}] {
+			return true
+		}
+	}
+	return false
 }
