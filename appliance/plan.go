@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 
 	"dipper/appliance/director"
@@ -60,11 +61,25 @@ func texts[T any](ops []T, text func(T) string) iter.Seq[string] {
 
 // plan reads the kernel and compares.
 func (r *reconciler) plan(ctx context.Context, want desired) (plan, error) {
-	have, err := r.network.Observe(ctx, want.network)
-	if err != nil {
-		return plan{}, fmt.Errorf("network: %w", err)
+	r.inOrder = nil
+	return r.planEdit(ctx, want)
+}
+
+// planEdit is plan for an edit, which need not look at a network that stays as
+// it was found in order: its changes are told of, and the next audit looks.
+func (r *reconciler) planEdit(ctx context.Context, want desired) (plan, error) {
+	var p plan
+	if r.inOrder == nil || !reflect.DeepEqual(*r.inOrder, want.network) {
+		have, err := r.network.Observe(ctx, want.network)
+		if err != nil {
+			return plan{}, fmt.Errorf("network: %w", err)
+		}
+		p.network = network.MakePlan(have, want.network)
+		r.inOrder = nil
+		if p.size() == 0 {
+			r.inOrder = &want.network
+		}
 	}
-	p := plan{network: network.MakePlan(have, want.network)}
 	if want.table == nil {
 		return p, nil
 	}

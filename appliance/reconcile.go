@@ -109,6 +109,7 @@ type reconciler struct {
 	pending *unconfirmed   // nil: none
 	saved   *config.Config // what the machine boots with; nil: nothing is known
 	tables  director.Tables
+	inOrder *network.State  // the network that the kernel was found to have; nil: look
 	kept    *written        // the text that a restarted control plane finds
 	keptLen int             // bytes of rules behind it
 	foreign <-chan struct{} // the kernel's changes; nil: not told of
@@ -146,6 +147,7 @@ func (r *reconciler) run(ctx context.Context) error {
 			if !told {
 				r.foreign = nil
 			}
+			r.inOrder = nil
 			look.Reset(settle)
 		case _, told := <-r.foreignTable:
 			if !told {
@@ -246,7 +248,7 @@ func (r *reconciler) prepare(ctx context.Context, edit func(*intent)) (prepared,
 	edit(&next.in)
 	next.want = desire(next.in, &r.tables)
 	var err error
-	next.plan, err = r.plan(ctx, next.want)
+	next.plan, err = r.planEdit(ctx, next.want)
 	return next, err
 }
 

@@ -77,3 +77,26 @@ func TestUnsavedIsExact(t *testing.T) {
 		}
 	}
 }
+
+// TestEditsLookAtTheNetworkTheyChange: an edit may skip looking at a network
+// that is in order, but never at one that an edit before has changed.
+func TestEditsLookAtTheNetworkTheyChange(t *testing.T) {
+	m := newMachine(t)
+	m.boots(bareDirector)
+	c, _ := m.run(t)
+	await(t, c, api.Serving)
+	typed(t, c, "", "-A", "-t", "192.168.4.5:80") // at its own address: the network is found in order
+	for range 2 {
+		typed(t, c, "", "-A", "-t", "192.168.4.15:80")
+		typed(t, c, "", "-D", "-t", "192.168.4.15:80")
+	}
+	count := 0
+	for _, line := range m.take() {
+		if strings.Contains(line, "addr del 192.168.4.15/32") {
+			count++
+		}
+	}
+	if count != 2 {
+		t.Errorf("the VIP was withdrawn %d times, want 2", count)
+	}
+}
