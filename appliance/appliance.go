@@ -94,6 +94,9 @@ type Options struct {
 	// Up is called when the machine serves for the first time, or is in maintenance,
 	// and then may be again. nil: nobody wants to know.
 	Up func()
+	// FreeMemory is how many bytes programs could still have. nil: as many as
+	// they want.
+	FreeMemory func() (uint64, error)
 	// Hostname sets the machine's name.
 	Hostname func(string) error
 	// Uptime is the time since the kernel's start, suspended time included.
@@ -162,6 +165,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		reconciler: r,
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
+		memory:     o.FreeMemory,
 		view:       o.View,
 		capture:    o.Capture,
 		files:      candidateFiles{dir: filepath.Join(o.RunDir, "candidates")},
@@ -227,7 +231,8 @@ func listenSocket(path string) (net.Listener, error) {
 // maintenance and looks again until there is one.
 func (b *backend) start(ctx context.Context, o Options) {
 	if k, found := b.restarted(o); found {
-		b.use(ctx, o, BootConfig{Source: k.source, YAML: k.yaml}, k.rules)
+		// It ran, and the kernel has its table: it is not measured again.
+		b.use(ctx, o, config.Parse, BootConfig{Source: k.source, YAML: k.yaml}, k.rules)
 		if err := b.reopen(); err != nil {
 			o.Log.Error("candidates that are lost", "error", err)
 		}
@@ -249,7 +254,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 			if err := b.running.saveBoot(boot.Source, boot.YAML); err != nil {
 				o.Log.Error("nobody will know what was booted with", "error", err)
 			}
-			if b.use(ctx, o, boot, nil) {
+			if b.use(ctx, o, b.parse, boot, nil) {
 				return
 			}
 		}
@@ -272,11 +277,14 @@ func (b *backend) restarted(o Options) (k kept, found bool) {
 	return k, found
 }
 
+// parse reads a configuration.
+type parse func(source string, yaml []byte) (*config.Config, error)
+
 // use puts a configuration, with rules of ipvsadm's that were typed since, into
 // force if it can be used at all.
-func (b *backend) use(ctx context.Context, o Options, boot BootConfig, rules []byte) bool {
+func (b *backend) use(ctx context.Context, o Options, parse parse, boot BootConfig, rules []byte) bool {
 	b.board.update(func(s *api.Status) { s.Source = boot.Source })
-	cfg, err := config.Parse(boot.Source, boot.YAML)
+	cfg, err := parse(boot.Source, boot.YAML)
 	if err != nil {
 		b.maintain(ctx, o, &brokenError{yaml: boot.YAML, err: err})
 		return false

@@ -17,6 +17,7 @@ type backend struct {
 	reconciler *reconciler
 	supervisor Supervisor
 	logFiles   []string // oldest first
+	memory     memory
 
 	view       NetworkView
 	capture    Capture
@@ -78,14 +79,14 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 }
 
 // parse answers what yaml says. What runs already is known: a large table that
-// is put again need not be read.
+// is put again need not be read, and what does not fit the machine is not.
 func (b *backend) parse(source string, yaml []byte) (*config.Config, error) {
 	if in := b.reconciler.now.Load(); in != nil {
 		if same, err := in.isText(yaml); err == nil && same {
 			return in.config, nil
 		}
 	}
-	return config.Parse(source, yaml)
+	return b.memory.parse(source, yaml, b.reconciler.config())
 }
 
 // refusal turns a parse error into one answer with a detail for each mistake.

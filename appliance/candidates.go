@@ -425,7 +425,7 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 	c := compare(other, e.doc)
 	yaml := e.doc.YAML()
 	e.mu.Unlock()
-	cfg, err := config.Parse("candidate", yaml)
+	cfg, err := b.parse("candidate", yaml)
 	if err != nil {
 		c.Warnings = append([]string{"this cannot be committed yet:"}, mistakes(err)...)
 		return c, nil

@@ -51,7 +51,7 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	yaml := e.doc.YAML()
-	cfg, err := config.Parse("candidate", yaml)
+	cfg, err := b.parse("candidate", yaml)
 	if err != nil {
 		return api.Committed{}, refusal(err)
 	}

@@ -20,21 +20,15 @@ import (
 	"dipper/appliance/ipvsadm"
 )
 
-// maxRules bounds what ipvsadm -R reads, in bytes: some 500,000 rules.
-const maxRules = 64 << 20
-
 // ipvsadm carries out a command line of ipvsadm on the running configuration.
 func (b *backend) ipvsadm(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	names := &hostNames{ctx: ctx}
 	// The rules are read before the reconciler is asked: it waits for nobody.
 	command, err := ipvsadm.Parse(argv, names)
 	if err == nil && command.Kind == ipvsadm.Restore {
-		rules, err := io.ReadAll(io.LimitReader(in, maxRules+1))
+		rules, err := b.memory.readRules(in, b.reconciler.config())
 		if err != nil {
-			return 0, fmt.Errorf("ipvsadm -R: %w", err)
-		}
-		if len(rules) > maxRules {
-			return 0, &api.Error{Message: fmt.Sprintf("ipvsadm -R: more than %d bytes of rules", maxRules)}
+			return 0, err
 		}
 		in = bytes.NewReader(rules)
 	}

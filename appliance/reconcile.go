@@ -348,6 +348,14 @@ func (r *reconciler) configured() (intent, error) {
 	return *in, nil
 }
 
+// config is the running configuration; nil: none.
+func (r *reconciler) config() *config.Config {
+	if in := r.now.Load(); in != nil {
+		return in.config
+	}
+	return nil
+}
+
 func errNoConfiguration() error {
 	return &api.Error{Message: "no configuration is running: the machine is in maintenance"}
 }

@@ -12,6 +12,7 @@ import (
 
 	"dipper/appliance"
 	"dipper/appliance/api"
+	"dipper/appliance/hardware"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 	"dipper/appliance/network/capture"
@@ -58,6 +59,7 @@ func runAppliance(ctx context.Context) error {
 		Responders: responders,
 		DHCP:       dhcp(log),
 		Acquire:    acquire(net, log),
+		FreeMemory: func() (uint64, error) { return hardware.MemoryFree(os.DirFS("/")) },
 		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
 		Uptime:     appliance.SinceKernelStart,
 		Log:        log,

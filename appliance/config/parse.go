@@ -26,10 +26,14 @@ func Parse(name string, src []byte) (*Config, error) {
 // servers, and the kernel and the lists for the shell need nearly as much.
 const memoryPerByte = 64
 
+// MemoryFor is about how many bytes of memory the table of a configuration of
+// so many bytes takes.
+func MemoryFor(size int) uint64 { return uint64(size) * memoryPerByte }
+
 // ParseWithin is Parse on a machine with so many bytes of free memory: a table
 // that is larger than that is an error before any of it is read.
 func ParseWithin(name string, src []byte, free uint64) (*Config, error) {
-	if needed := uint64(len(src)) * memoryPerByte; needed > free && len(src) <= MaxSize {
+	if needed := MemoryFor(len(src)); needed > free && len(src) <= MaxSize {
 		return nil, Errors{{File: name, Line: 1, Column: 1,
 			Problem:  fmt.Sprintf("the table needs about %d MiB of memory, and %d MiB are free", needed>>20, free>>20),
 			Expected: "fewer services and real servers, or a machine with more memory"}}

@@ -6,6 +6,7 @@ package hardware
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -48,6 +49,20 @@ func Read(root fs.FS) (Facts, error) {
 	f.Product = strings.TrimSpace(line(root, "sys/class/dmi/id/sys_vendor") + " " + line(root, "sys/class/dmi/id/product_name"))
 	f.Temperatures = temperatures(root)
 	return f, nil
+}
+
+// MemoryFree is how many bytes programs could have, below a root that holds
+// proc.
+func MemoryFree(root fs.FS) (uint64, error) {
+	meminfo, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("hardware: %w", err)
+	}
+	free := kilobytes(meminfo, "MemAvailable")
+	if free == 0 {
+		return 0, errors.New("hardware: proc/meminfo does not say MemAvailable")
+	}
+	return free, nil
 }
 
 // line is a file's only line, "" when there is none.

@@ -37,6 +37,13 @@ func TestRead(t *testing.T) {
 		t.Errorf("%v, (-want +got):\n%s", err, cmp.Diff(want, got))
 	}
 
+	if free, err := MemoryFree(root); err != nil || free != 400000<<10 {
+		t.Errorf("free memory: %d, %v", free, err)
+	}
+	if free, err := MemoryFree(fstest.MapFS{"proc/meminfo": file("MemTotal: 1 kB")}); err == nil {
+		t.Errorf("without MemAvailable: %d", free)
+	}
+
 	delete(root, "sys/class/hwmon/hwmon0/temp1_input")
 	delete(root, "sys/class/hwmon/hwmon1/temp1_input")
 	if got, _ := Read(root); !cmp.Equal(got.Temperatures, []Temperature{{"acpitz", 99}}) {
