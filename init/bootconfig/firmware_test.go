@@ -59,7 +59,7 @@ func TestFirmwareFile(t *testing.T) {
 		{"as it should be", "15\n", "role: director\n", "found: "},
 		{"shorter than its size", "16\n", "role: director\n", "failed: read raw: unexpected EOF"},
 		{"longer than its size", "14\n", "role: director\n", "found: "}, // the hypervisor's size counts
-		{"too large", "1048577\n", "x", "failed: " + errTooLarge.Error()},
+		{"too large", "16777217\n", "x", "failed: " + errTooLarge.Error()},
 		{"no number", "many\n", "x", `failed: size of the file: strconv.ParseUint: parsing "many": invalid syntax`},
 		{"empty", "0\n", "", "absent: it is empty"},
 	} {

@@ -10,8 +10,9 @@ import (
 )
 
 // MaxSize is the most bytes that a boot config may have, packed or unpacked.
-// One with 10,000 real servers has about 500 kB.
-const MaxSize = 1 << 20
+// It is what a configuration may have (appliance/config, MaxSize): one with
+// 100,000 real servers has about 5 MB.
+const MaxSize = 16 << 20
 
 // errTooLarge says that a source holds more than MaxSize.
 var errTooLarge = fmt.Errorf("larger than %d bytes, the most that a boot config may have", MaxSize)
@@ -57,14 +58,23 @@ func readBounded(r io.Reader, size int64) ([]byte, error) {
 	if size > MaxSize {
 		return nil, errTooLarge
 	}
-	buffer := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead))
+	known := size > 0
+	if !known {
+		// Room that is never written to takes no memory. A buffer that grows
+		// is there three times over, for which a small machine has no room.
+		size = MaxSize + 1
+	}
+	buffer := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 	if _, err := buffer.ReadFrom(io.LimitReader(r, MaxSize+1)); err != nil {
 		return nil, err
 	}
 	if buffer.Len() > MaxSize {
 		return nil, errTooLarge
 	}
-	return buffer.Bytes(), nil
+	if known {
+		return buffer.Bytes(), nil
+	}
+	return bytes.Clone(buffer.Bytes()), nil
 }
 
 // decodeBase64 accepts the standard and the URL alphabet, padded or not, with

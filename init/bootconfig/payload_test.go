@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"errors"
+	"io"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -38,7 +40,7 @@ func TestUnpack(t *testing.T) {
 		{"blank", []byte(" \n\t\x00\x00"), nil, "it is empty"},
 		{"blank, gzip", packed(t, []byte("\n")), nil, "it is empty"},
 		{"too large", append(largest, '\n'), nil, errTooLarge.Error()},
-		{"bomb", packed(t, make([]byte, 64*MaxSize)), nil, "unpack gzip: " + errTooLarge.Error()},
+		{"bomb", packed(t, make([]byte, 4*MaxSize)), nil, "unpack gzip: " + errTooLarge.Error()},
 		{"gzip cut off", packed(t, yaml)[:15], nil, "unpack gzip: unexpected EOF"},
 		{"gzip with a wrong checksum", flipLast(packed(t, yaml)), nil, "unpack gzip: gzip: invalid checksum"},
 	} {
@@ -47,6 +49,28 @@ func TestUnpack(t *testing.T) {
 			t.Errorf("%s: got %d bytes and %q, want %d bytes and %q", test.name, len(got), errorText(err), len(test.want), test.wantErr)
 		}
 	}
+}
+
+// TestReadingTakesLittleMemory reads what does not say its size.
+func TestReadingTakesLittleMemory(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	data, err := readBounded(io.LimitReader(zeros{}, MaxSize), -1)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(data) != MaxSize {
+		t.Fatalf("read %d bytes, %v", len(data), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 2.25*MaxSize {
+		t.Errorf("allocated %d bytes, want two times %d", took, MaxSize)
+	}
+}
+
+// zeros is /dev/zero.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // flipLast breaks the length and checksum at the end of a gzip member.
