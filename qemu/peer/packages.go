@@ -31,6 +31,7 @@ var packages = []string{
 	"openssh-client",
 	"socat",
 	"tcpdump",
+	"vsftpd",
 }
 
 // candidates are the packages with the libraries that they may need, each as
