@@ -111,7 +111,6 @@ tool (
 	github.com/u-root/u-root/cmds/core/wget
 	github.com/u-root/u-root/cmds/core/which
 	github.com/u-root/u-root/cmds/exp/dmidecode
-	github.com/u-root/u-root/cmds/exp/traceroute
 	github.com/u-root/u-root/cmds/exp/watch
 	honnef.co/go/tools/cmd/staticcheck
 )

@@ -83,6 +83,7 @@ type Options struct {
 	Network    NetworkKernel
 	View       NetworkView
 	Capture    Capture
+	Trace      Trace
 	State      StateVolume                 // nil: revisions are kept as long as the machine runs
 	OpenTable  func() (TableKernel, error) // called when the role first wants a table
 	Responders Responders
@@ -168,6 +169,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		memory:     o.FreeMemory,
 		view:       o.View,
 		capture:    o.Capture,
+		trace:      o.Trace,
 		files:      candidateFiles{dir: filepath.Join(o.RunDir, "candidates")},
 		shelf:      shelf,
 		gate:       gate,

@@ -21,6 +21,7 @@ type backend struct {
 
 	view       NetworkView
 	capture    Capture
+	trace      Trace
 	shelf      *shelf
 	candidates candidates
 	files      candidateFiles

@@ -28,13 +28,19 @@ const patience = time.Second
 // programDirs are where the image has its programs.
 var programDirs = [...]string{"/bbin", "/bin"}
 
-// Program runs a program of the image, or the appliance's own ipvsadm.
+// ownPrograms are those that the appliance carries out itself.
+var ownPrograms = [...]string{"ipvsadm", "traceroute"}
+
+// Program runs a program of the image, or one of the appliance's own.
 func (b *backend) Program(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	if len(argv) == 0 {
 		return 0, &api.Error{Message: "argv: empty: expected a program and its arguments"}
 	}
-	if argv[0] == "ipvsadm" {
+	switch argv[0] {
+	case "ipvsadm":
 		return b.ipvsadm(ctx, argv[1:], in, out, errOut)
+	case "traceroute":
+		return b.traceroute(ctx, argv[1:], out, errOut)
 	}
 	return runProgram(ctx, argv, in, out, errOut)
 }
@@ -114,7 +120,7 @@ func programNames() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("programs: %w", err)
 	}
-	names := []string{"ipvsadm"}
+	names := slices.Clone(ownPrograms[:])
 	for _, p := range programs {
 		names = append(names, p.Name())
 	}

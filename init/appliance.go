@@ -54,6 +54,7 @@ func runAppliance(ctx context.Context) error {
 		Network:    net,
 		View:       net,
 		Capture:    capture.Run,
+		Trace:      network.Trace,
 		State:      volume.New(stateDir),
 		OpenTable:  openTable,
 		Responders: responders,

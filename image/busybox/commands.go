@@ -16,7 +16,7 @@ const module = "github.com/u-root/u-root"
 // go get -tool github.com/u-root/u-root/cmds/core/NAME@VERSION.
 var commands = []string{
 	// network
-	"core/ip", "core/netcat", "core/netstat", "core/ping", "core/wget", "exp/traceroute",
+	"core/ip", "core/netcat", "core/netstat", "core/ping", "core/wget",
 	// processes and the kernel
 	"core/dmesg", "core/free", "core/kill", "core/lsfd", "core/pidof", "core/ps", "core/strace", "core/uname",
 	"core/uptime",

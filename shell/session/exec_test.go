@@ -258,26 +258,6 @@ func TestMonitorWithoutTerminal(t *testing.T) {
 	})
 }
 
-// silent is a director whose programs do not end.
-type silent struct{ *fake }
-
-func (silent) Program(ctx context.Context, _ []string, _ io.Reader, _, _ io.Writer) (int, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
-}
-
-func TestTracerouteEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var errOut bytes.Buffer
-		s := &Session{API: silent{newFake()}, Out: io.Discard, Err: &errOut}
-		status := s.Exec(t.Context(), "traceroute 10.9.9.9")
-		want := "error: traceroute: 10.9.9.9 did not answer within 20s, and the way there is not known without it\n"
-		if status != 1 || errOut.String() != want {
-			t.Errorf("exit status %d, %q", status, errOut.String())
-		}
-	})
-}
-
 func TestMoments(t *testing.T) {
 	for text, want := range map[string]string{
 		"13:30": "2026-11-21 13:30:00", "11:59": "2026-11-22 11:59:00", "12:00": "2026-11-22 12:00:00", "12:00:01": "2026-11-21 12:00:01",
