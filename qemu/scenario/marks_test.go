@@ -15,9 +15,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// What examples/marks consists of: the VIPs of its services
-// (of hosting, the one that its real servers have), and its real servers, whose
-// pages are their addresses.
+// What examples/marks consists of: the VIPs of its services (of hosting, the one
+// that its real servers have), and its real servers, whose pages are their
+// addresses.
 const (
 	marksWeb     = "192.168.4.15"
 	marksHosting = "192.168.5.7"
