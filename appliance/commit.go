@@ -282,11 +282,15 @@ func (r *reconciler) revert(ctx context.Context, why string) (plan, error) {
 		return plan{}, refusal(err)
 	}
 	r.events.add(ctx, eventCommit, "the unconfirmed commit of %s is %s", orRoot(before.Actor.User), why)
-	r.pending = nil
-	return r.adopt(ctx, func(in *intent) {
+	p, err := r.adopt(ctx, func(in *intent) {
 		in.verbs = verbsOf(before.Verbs)
 		configure(before.Source, wrote(before.YAML), cfg)(in)
 	})
+	// Only now: who waits for the end of the commit finds the kernel put back,
+	// and a control plane that is killed in between goes back once more.
+	r.pending = nil
+	r.publish()
+	return p, err
 }
 
 // sessionLost shortens the life of an unconfirmed commit whose session is gone.

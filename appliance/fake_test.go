@@ -100,6 +100,7 @@ type fakeTable struct {
 	lacks   string // a scheduler that this kernel has not
 	misses  bool   // every other dump misses an entry
 	dumps   int
+	editing func() // called before every edit, if given
 }
 
 func (f *fakeTable) Observe(ctx context.Context) (ipvs.Table, error) {
@@ -118,6 +119,9 @@ func (f *fakeTable) Apply(ctx context.Context, ops []ipvs.Op) error {
 		if f.lacks != "" && op.Kind == ipvs.AddService && op.Service.Scheduler == f.lacks {
 			errs = append(errs, &ipvs.OpError{Op: op, Err: unix.ENOENT})
 			continue
+		}
+		if f.editing != nil {
+			f.editing()
 		}
 		f.add(op.String())
 		errs = append(errs, f.Fake.Apply(ctx, []ipvs.Op{op}))
