@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -341,6 +342,32 @@ func TestCommitConfirmed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUndoneWhenTheKernelIs tells of the end of an unconfirmed commit when the
+// kernel has been put back, and not before.
+func TestUndoneWhenTheKernelIs(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		var edits atomic.Int32
+		m.table.editing = func() {
+			if edits.Add(1) == 2 && b.Status(anna, -1).ConfirmBy.IsZero() {
+				t.Error("told before it was done")
+			}
+		}
+		c := candidateOf(t, anna, b, heavier)
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{Confirm: api.Duration(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if s := b.Status(anna, -1); edits.Load() != 2 || !s.ConfirmBy.IsZero() || weight(t, m) != "1" {
+			t.Errorf("%d edits, want 2; status %+v, weight %s", edits.Load(), s, weight(t, m))
+		}
+		if kept, err := b.running.loadPending(); err != nil || kept != nil {
+			t.Errorf("a restart would find %+v, %v", kept, err)
+		}
+	})
 }
 
 func lose(t *testing.T, b *backend, session string) {
