@@ -128,6 +128,7 @@ func assemble(ctx context.Context, o Options) *plane {
 	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
 	events := newEvents(time.Now, o.Log)
+	events.keepIn(filepath.Join(o.RunDir, "events"))
 	gate := &gate{changed: make(chan struct{})}
 	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
 	if err != nil {

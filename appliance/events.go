@@ -25,7 +25,8 @@ const (
 )
 
 // events remembers what happened, for those who ask later, and wakes those who
-// wait for news. Everything in it is in the log too.
+// wait for news. Everything in it is in the log too. What a file keeps of it
+// outlives the control plane, and not the machine.
 type events struct {
 	now func() time.Time
 	log *slog.Logger
@@ -34,10 +35,26 @@ type events struct {
 	kept    []api.Event   // oldest first, numbered without a gap
 	last    int           // number of the youngest; 0: none yet
 	changed chan struct{} // closed and replaced with every event
+	file    *eventFile    // nil: nothing is kept
 }
 
 func newEvents(now func() time.Time, log *slog.Logger) *events {
 	return &events{now: now, log: log, changed: make(chan struct{})}
+}
+
+// keepIn goes on with the events that a file keeps, and keeps those to come.
+func (e *events) keepIn(path string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	file, kept, err := openEventFile(path)
+	if err != nil {
+		e.log.Error("events will not outlive the control plane", "error", err)
+		return
+	}
+	e.file, e.kept = file, kept
+	if len(kept) > 0 {
+		e.last = kept[len(kept)-1].Number
+	}
 }
 
 // add remembers that something happened on somebody's behalf.
@@ -52,6 +69,10 @@ func (e *events) add(ctx context.Context, kind, format string, values ...any) {
 		e.kept = append(e.kept[:0:0], e.kept[eventsKept:]...)
 	}
 	e.kept = append(e.kept, event)
+	if err := e.file.add(event); err != nil {
+		e.log.Error("events from now on will not outlive the control plane", "error", err)
+		e.file = nil
+	}
 	close(e.changed)
 	e.changed = make(chan struct{})
 }

@@ -1,0 +1,86 @@
+package appliance
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+// rememberedIn are the events that a control plane finds in a directory.
+func rememberedIn(t *testing.T, dir string) (*events, []api.Event) {
+	t.Helper()
+	e := newEvents(time.Now, slog.New(slog.DiscardHandler))
+	e.keepIn(filepath.Join(dir, "events"))
+	all, _ := e.since(0)
+	return e, all
+}
+
+func TestEventsOutliveTheControlPlane(t *testing.T) {
+	dir := t.TempDir()
+	anna := api.WithActor(t.Context(), api.Actor{User: "anna"})
+	for restart := range 3 {
+		e, found := rememberedIn(t, dir)
+		if len(found) != restart {
+			t.Fatalf("after %d restarts: %+v", restart, found)
+		}
+		for i, event := range found {
+			if event.Number != i+1 || event.Text != "it happened" || event.Actor.User != "anna" || event.Kind != eventCommit || event.Time.IsZero() {
+				t.Errorf("event %d is %+v", i+1, event)
+			}
+		}
+		e.add(anna, eventCommit, "it happened")
+	}
+}
+
+// TestEventFilesAreBounded by their number and their size, and hold as many as
+// are remembered.
+func TestEventFilesAreBounded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		count int
+		text  string
+		least int
+	}{
+		"many":  {3*eventsKept + 7, "x", eventsKept},
+		"large": {300, strings.Repeat("x", 20<<10), eventFileSize / (21 << 10)},
+	} {
+		dir := t.TempDir()
+		e, _ := rememberedIn(t, dir)
+		for range tt.count {
+			e.add(t.Context(), eventCommand, "%s", tt.text)
+		}
+		_, found := rememberedIn(t, dir)
+		if len(found) < tt.least || len(found) > eventsKept || found[len(found)-1].Number != tt.count {
+			t.Errorf("%s: %d are left of %d, want %d at least", name, len(found), tt.count, tt.least)
+		}
+		for _, file := range []string{"events", "events.1"} {
+			if info, err := os.Stat(filepath.Join(dir, file)); err == nil && info.Size() > 2*eventFileSize {
+				t.Errorf("%s: %s has %d bytes", name, file, info.Size())
+			}
+		}
+	}
+}
+
+// TestHalfAnEvent is what a control plane leaves that is killed while it
+// writes.
+func TestHalfAnEvent(t *testing.T) {
+	dir := t.TempDir()
+	const whole = `{"number":%,"time":"2026-11-21T12:00:00Z","kind":"server","text":"enabled"}` + "\n"
+	nth := func(n string) string { return strings.Replace(whole, "%", n, 1) }
+	text := nth("1") + nth("3") + nth("4") + nth("5")[:30]
+	if err := os.WriteFile(filepath.Join(dir, "events"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, found := rememberedIn(t, dir)
+	if len(found) != 2 || found[0].Number != 3 {
+		t.Errorf("found %+v, want 3 and 4: there was a gap before", found)
+	}
+	e.add(t.Context(), eventServer, "disabled")
+	if _, found := rememberedIn(t, dir); len(found) != 3 || found[2].Number != 5 || found[2].Text != "disabled" {
+		t.Errorf("found %+v, want one more", found)
+	}
+}
