@@ -44,8 +44,8 @@ type bench struct {
 	options Options
 	lab     lab.Options
 	bed     *bed
-	floor   string // initramfs
-	debian  *debian
+	floor   string    // initramfs
+	debians []*debian // in the order of Report.debians
 	report  Report
 	times   map[*System][]timing
 }
@@ -102,13 +102,22 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.options.WithoutDebian {
 		return nil
 	}
-	if b.debian, err = buildDebian(ctx, func(s string) { b.log("%s", s) }); err != nil {
+	if b.report.Debian, err = b.prepareDebian(ctx, packaged); err != nil {
 		return err
 	}
-	size, err := sizes(b.debian.kernel, b.debian.initramfs)
-	size.Installed = b.debian.installed
-	b.report.Debian = &System{Until: b.report.Dipper.Until, Software: b.debian.software, Size: size}
+	b.report.TunedDebian, err = b.prepareDebian(ctx, tuned)
 	return err
+}
+
+func (b *bench) prepareDebian(ctx context.Context, r reference) (*System, error) {
+	d, err := buildDebian(ctx, r, func(s string) { b.log("%s", s) })
+	if err != nil {
+		return nil, err
+	}
+	b.debians = append(b.debians, d)
+	size, err := sizes(d.kernel, d.initramfs)
+	size.Installed = d.installed
+	return &System{Until: b.report.Dipper.Until, Software: d.software, Size: size}, err
 }
 
 func conditions(ctx context.Context, accelerator machine.Accelerator) Conditions {
@@ -153,10 +162,12 @@ func (b *bench) round(ctx context.Context, run int) error {
 	if err := b.bootFloor(ctx, run); err != nil {
 		return err
 	}
-	if b.debian == nil {
-		return nil
+	for i, d := range b.debians {
+		if err := b.bootDebian(ctx, run, d, b.report.debians()[i]); err != nil {
+			return err
+		}
 	}
-	return b.bootDebian(ctx, run)
+	return nil
 }
 
 // add notes a boot, and tells whether it is the fastest of its system.
@@ -262,29 +273,29 @@ func (b *bench) bootFloor(ctx context.Context, run int) error {
 	return m.Close()
 }
 
-func (b *bench) bootDebian(ctx context.Context, run int) (err error) {
+func (b *bench) bootDebian(ctx context.Context, run int, d *debian, system *System) (err error) {
 	path := filepath.Join(b.lab.Dir, "debian.disk")
 	defer os.Remove(path) // a gigabyte, if a sparse one
-	disk, err := b.debian.freshDisk(ctx, path)
+	disk, err := d.freshDisk(ctx, path)
 	if err != nil {
 		return err
 	}
-	c := b.bed.place(fmt.Sprintf("debian-%d", run+1), b.debian.machine())
+	c := b.bed.place(fmt.Sprintf("debian-%s-%d", d.reference, run+1), d.machine())
 	c.Disks = []machine.Disk{disk}
 	m, t, err := boot(ctx, c, b.bed.answered)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	b.add(b.report.Debian, "debian", t)
-	if b.report.Debian.Memory != nil {
+	b.add(system, "debian, "+string(d.reference), t)
+	if system.Memory != nil {
 		return nil
 	}
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
 	memory, err := debianMemory(ctx, m)
-	b.report.Debian.Memory = &memory
+	system.Memory = &memory
 	return err
 }
 

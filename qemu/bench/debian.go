@@ -30,15 +30,34 @@ const debianPackages = "systemd,systemd-sysv,udev,dbus,keepalived,linux-image-cl
 // debianRelease is what the figures are compared with.
 const debianRelease = "bookworm"
 
+// reference is how a Debian is set up: as its packages make it, or as somebody
+// would who wants it to boot fast.
+type reference string
+
+const (
+	packaged reference = "packaged"
+	tuned    reference = "tuned"
+)
+
+// options are the reference's on the kernel's command line. Where systemd does
+// not print what it does, it saves the time that takes on a serial console.
+func (r reference) options() string {
+	if r == tuned {
+		return " fsck.mode=skip systemd.show_status=false"
+	}
+	return ""
+}
+
 // debian is the reference: Debian with systemd and keepalived, on a disk.
 type debian struct {
+	reference
 	kernel, initramfs, disk string
 	software                []string
 	installed               int64 // bytes, kernel and initramfs included
 }
 
-// buildDebian builds the reference, once for each state of its description.
-func buildDebian(ctx context.Context, log func(string)) (*debian, error) {
+// buildDebian builds a reference, once for each state of its description.
+func buildDebian(ctx context.Context, r reference, log func(string)) (*debian, error) {
 	home, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
@@ -47,17 +66,17 @@ func buildDebian(ctx context.Context, log func(string)) (*debian, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := filepath.Join(home, "dipper", "debian-reference", key)
+	built := filepath.Join(home, "dipper", "debian-reference", key+"-"+string(r))
 	if _, err := os.Stat(built); errors.Is(err, fs.ErrNotExist) {
-		log("building the Debian reference, once: minutes")
-		if err := buildDebianIn(ctx, built); err != nil {
+		log("building the Debian reference (" + string(r) + "), once: minutes")
+		if err := buildDebianIn(ctx, r, built); err != nil {
 			return nil, fmt.Errorf("debian reference: %w", err)
 		}
 	}
 	if err := cache.Use(built, time.Now()); err != nil {
 		return nil, err
 	}
-	return openDebian(built)
+	return openDebian(r, built)
 }
 
 // debianKey is of everything of ours that goes into it.
@@ -79,7 +98,7 @@ func debianKey() (string, error) {
 var debianArtefacts = []string{"kernel", "initramfs", "disk", "software", "installed"}
 
 // buildDebianIn leaves the artefacts in dir, all of them or none.
-func buildDebianIn(ctx context.Context, dir string) error {
+func buildDebianIn(ctx context.Context, r reference, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -95,22 +114,24 @@ func buildDebianIn(ctx context.Context, dir string) error {
 	if err := os.Chmod(hook, 0o755); err != nil {
 		return err
 	}
-	if err := mmdebstrap(ctx, unfinished, hook); err != nil {
+	if err := mmdebstrap(ctx, r, unfinished, hook); err != nil {
 		return err
 	}
-	if err := bootOnce(ctx, unfinished); err != nil {
+	if err := bootOnce(ctx, r, unfinished); err != nil {
 		return fmt.Errorf("its first boot: %w", err)
 	}
 	return os.Rename(unfinished, dir)
 }
 
-func mmdebstrap(ctx context.Context, dir, hook string) error {
+func mmdebstrap(ctx context.Context, r reference, dir, hook string) error {
 	arguments := []string{"--quiet", "--variant=minbase", "--include=" + debianPackages,
 		`--aptopt=APT::Install-Recommends "0"`, "--format=null", "--customize-hook=" + hook}
 	for _, name := range debianArtefacts {
 		arguments = append(arguments, fmt.Sprintf("--customize-hook=download /%s '%s'", name, filepath.Join(dir, name)))
 	}
-	out, err := exec.CommandContext(ctx, "mmdebstrap", append(arguments, debianRelease, os.DevNull)...).CombinedOutput()
+	command := exec.CommandContext(ctx, "mmdebstrap", append(arguments, debianRelease, os.DevNull)...)
+	command.Env = append(os.Environ(), "DIPPER_REFERENCE="+string(r))
+	out, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mmdebstrap: %w:\n%s", err, out)
 	}
@@ -131,10 +152,10 @@ const firstBootPatience = 10 * time.Minute
 
 // bootOnce boots the new system and shuts it down: what only a first boot has
 // to do is not measured.
-func bootOnce(ctx context.Context, dir string) (err error) {
+func bootOnce(ctx context.Context, r reference, dir string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, firstBootPatience)
 	defer cancel()
-	d, err := openDebian(dir)
+	d, err := openDebian(r, dir)
 	if err != nil {
 		return err
 	}
@@ -173,7 +194,7 @@ func shutDown(ctx context.Context, m *machine.Machine) error {
 	}
 }
 
-func openDebian(dir string) (*debian, error) {
+func openDebian(r reference, dir string) (*debian, error) {
 	software, err := os.ReadFile(filepath.Join(dir, "software"))
 	if err != nil {
 		return nil, err
@@ -187,17 +208,17 @@ func openDebian(dir string) (*debian, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "installed"), err)
 	}
 	return &debian{
-		kernel: filepath.Join(dir, "kernel"), initramfs: filepath.Join(dir, "initramfs"), disk: filepath.Join(dir, "disk"),
+		reference: r,
+		kernel:    filepath.Join(dir, "kernel"), initramfs: filepath.Join(dir, "initramfs"), disk: filepath.Join(dir, "disk"),
 		software: strings.Split(strings.TrimSpace(string(software)), "\n"), installed: size,
 	}, nil
 }
 
-// machine boots it, but for its disk. systemd does not print what it does: on
-// a serial console that takes time.
+// machine boots it, but for its disk.
 func (d *debian) machine() machine.Config {
 	return machine.Config{
 		Kernel: d.kernel, Initrds: []string{d.initramfs}, Memory: guestMemory,
-		CommandLine: machineCommandLine + " root=/dev/vda rw net.ifnames=0 fsck.mode=skip systemd.show_status=false",
+		CommandLine: machineCommandLine + " root=/dev/vda rw net.ifnames=0" + d.options(),
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 // Report is what build/bench.json holds. Keys name their units and stay as they
 // are: figures of later versions are compared with it.
 type Report struct {
-	Conditions Conditions `json:"conditions"`
-	Dipper     System     `json:"dipper"`
-	Floor      System     `json:"floor"`
-	Debian     *System    `json:"debian,omitempty"`
-	Ratios     Ratios     `json:"ratios"`
+	Conditions  Conditions `json:"conditions"`
+	Dipper      System     `json:"dipper"`
+	Floor       System     `json:"floor"`
+	Debian      *System    `json:"debian,omitempty"`       // as its packages make it
+	TunedDebian *System    `json:"debian_tuned,omitempty"` // for a fast boot
+	Ratios      Ratios     `json:"ratios"`
 }
 
 // Conditions are what the figures were measured on. Absolute times are worth
@@ -77,6 +78,8 @@ type Step struct {
 type Ratios struct {
 	DebianToDipper        float64 `json:"debian_to_dipper,omitempty"`
 	DebianToDipperFastest float64 `json:"debian_to_dipper_fastest,omitempty"`
+	TunedToDipper         float64 `json:"debian_tuned_to_dipper,omitempty"`
+	TunedToDipperFastest  float64 `json:"debian_tuned_to_dipper_fastest,omitempty"`
 	DipperToFloor         float64 `json:"dipper_to_floor"`
 	DipperToFloorFastest  float64 `json:"dipper_to_floor_fastest"`
 	InstructionsToFloor   float64 `json:"dipper_to_floor_instructions,omitempty"`
@@ -101,6 +104,9 @@ func sample(durations []time.Duration) Sample {
 // round keeps three digits after the point.
 func round(x float64) float64 { return float64(int64(x*1000+0.5)) / 1000 }
 
+// debians are the references, in the order of booting.
+func (r *Report) debians() []*System { return []*System{r.Debian, r.TunedDebian} }
+
 func (r *Report) compare() {
 	dipper, floor := r.Dipper.FromKernel, r.Floor.FromKernel
 	r.Ratios.DipperToFloor = round(dipper.Median / floor.Median)
@@ -108,6 +114,10 @@ func (r *Report) compare() {
 	if r.Debian != nil {
 		r.Ratios.DebianToDipper = round(r.Debian.FromKernel.Median / dipper.Median)
 		r.Ratios.DebianToDipperFastest = round(r.Debian.FromKernel.Min / dipper.Min)
+	}
+	if r.TunedDebian != nil {
+		r.Ratios.TunedToDipper = round(r.TunedDebian.FromKernel.Median / dipper.Median)
+		r.Ratios.TunedToDipperFastest = round(r.TunedDebian.FromKernel.Min / dipper.Min)
 	}
 	if r.Dipper.Instruction != nil && r.Floor.Instruction != nil {
 		r.Ratios.InstructionsToFloor = round(r.Dipper.Instruction.UntilUp / r.Floor.Instruction.UntilUp)

@@ -14,8 +14,8 @@ func (r Report) Print(w io.Writer) error {
 		c.QEMU, c.Accelerator, c.HostCPUs, c.HostLoad, c.GuestCPUs, c.GuestMemory)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	names, systems := []string{"floor", "Dipper"}, []System{r.Floor, r.Dipper}
-	if r.Debian != nil {
-		names, systems = append(names, "Debian"), append(systems, *r.Debian)
+	if r.Debian != nil && r.TunedDebian != nil {
+		names, systems = append(names, "Debian", "tuned Debian"), append(systems, *r.Debian, *r.TunedDebian)
 	}
 	row := func(title string, value func(System) string) {
 		fmt.Fprint(t, title, "\t")
@@ -43,6 +43,9 @@ func (r Report) printRatios(w io.Writer) {
 	fmt.Fprintln(w)
 	if r.Debian != nil {
 		fmt.Fprintf(w, "Debian / Dipper  %5.2f, fastest boots %5.2f  (target: at least 10)\n", r.Ratios.DebianToDipper, r.Ratios.DebianToDipperFastest)
+	}
+	if r.TunedDebian != nil {
+		fmt.Fprintf(w, "tuned Debian     %5.2f, fastest boots %5.2f\n", r.Ratios.TunedToDipper, r.Ratios.TunedToDipperFastest)
 	}
 	fmt.Fprintf(w, "Dipper / floor   %5.2f, fastest boots %5.2f  (target: at most 2)\n", r.Ratios.DipperToFloor, r.Ratios.DipperToFloorFastest)
 	if r.Ratios.InstructionsToFloor > 0 {
