@@ -69,6 +69,14 @@ func (e tableEditor) Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, 
 	return table.Statistics(ctx)
 }
 
+func (e tableEditor) StatisticsOf(ctx context.Context, service ipvs.Key) (ipvs.ServiceStatistics, bool, error) {
+	table, err := e.kernel()
+	if err != nil {
+		return ipvs.ServiceStatistics{}, false, err
+	}
+	return table.StatisticsOf(ctx, service)
+}
+
 func (e tableEditor) Timeouts(ctx context.Context) (ipvs.Timeouts, error) {
 	table, err := e.kernel()
 	if err != nil {

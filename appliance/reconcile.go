@@ -49,6 +49,7 @@ type TableKernel interface {
 	Observe(ctx context.Context) (ipvs.Table, error)
 	Apply(ctx context.Context, ops []ipvs.Op) error
 	Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, error)
+	StatisticsOf(ctx context.Context, service ipvs.Key) (s ipvs.ServiceStatistics, found bool, err error)
 	Zero(ctx context.Context, service *ipvs.Key) error
 	Info(ctx context.Context) (ipvs.Info, error)
 	Connections(ctx context.Context, filter ipvs.ConnectionFilter) iter.Seq2[ipvs.Connection, error]

@@ -46,6 +46,17 @@ func (f *Fake) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 	return statistics, err
 }
 
+// StatisticsOf returns one service; nothing was counted.
+func (f *Fake) StatisticsOf(ctx context.Context, service Key) (ServiceStatistics, bool, error) {
+	all, err := f.Statistics(ctx)
+	for _, s := range all {
+		if s.Key == service {
+			return s, true, err
+		}
+	}
+	return ServiceStatistics{}, false, err
+}
+
 // Apply does as Kernel.Apply does.
 func (f *Fake) Apply(ctx context.Context, ops []Op) error {
 	f.mu.Lock()

@@ -127,6 +127,27 @@ func (k *Kernel) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 	return services, nil
 }
 
+// StatisticsOf reads one service as Statistics does, and no other; found is
+// false when there is no such service.
+func (k *Kernel) StatisticsOf(ctx context.Context, service Key) (s ServiceStatistics, found bool, err error) {
+	err = k.converse(ctx, func(c *conversation) error {
+		read := func(attributes []byte) error { found = true; return s.decode(attributes) }
+		err := c.ask(ctx, cmdGetService, 0, service.append(nil), read)
+		if errors.Is(err, unix.ESRCH) {
+			return nil // ip_vs_ctl.c, ip_vs_genl_get_cmd
+		}
+		if err != nil {
+			return fmt.Errorf("ipvs: read virtual service %s: %w", service, err)
+		}
+		var servers realServerReader
+		if s.RealServers, err = servers.read(ctx, c, service); err != nil {
+			return fmt.Errorf("ipvs: list real servers of %s: %w", service, err)
+		}
+		return nil
+	})
+	return s, found, err
+}
+
 // services dumps the services, each once: a dump repeats some when another
 // program edits the table meanwhile.
 func (c *conversation) services(ctx context.Context) ([]ServiceStatistics, error) {

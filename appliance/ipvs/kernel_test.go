@@ -343,6 +343,39 @@ func TestObserveCountsEveryEntryOnce(t *testing.T) {
 	}
 }
 
+// TestStatisticsOfOne asks for one service, by its name, and for no other.
+func TestStatisticsOfOne(t *testing.T) {
+	var commands []uint8
+	service := web("rr")
+	k, _ := kernelAnswering(func(r request) reply {
+		commands = append(commands, r.command)
+		op := Op{Kind: AddService, Service: service}
+		if r.command == cmdGetDest {
+			op = Op{Kind: AddRealServer, Service: service, RealServer: rs("192.168.4.100:80", 1)}
+		}
+		data, err := op.append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply{answers: [][]byte{data}}
+	})
+	got, found, err := k.StatisticsOf(t.Context(), service.Key)
+	if err != nil || !found || got.Key != service.Key || len(got.RealServers) != 1 {
+		t.Errorf("got %+v, %v, %v", got, found, err)
+	}
+	if !slices.Equal(commands, []uint8{cmdGetService, cmdGetDest}) {
+		t.Errorf("asked %d", commands)
+	}
+	none, _ := kernelAnswering(func(request) reply { return reply{errno: unix.ESRCH} })
+	if got, found, err := none.StatisticsOf(t.Context(), service.Key); found || err != nil {
+		t.Errorf("of none: %+v, %v", got, err)
+	}
+	forbidden, _ := kernelAnswering(func(request) reply { return reply{errno: unix.EPERM} })
+	if _, _, err := forbidden.StatisticsOf(t.Context(), service.Key); !errors.Is(err, unix.EPERM) {
+		t.Errorf("refused: %v", err)
+	}
+}
+
 func TestOpenWithoutIPVS(t *testing.T) {
 	if err := lookupError(&refusal{errno: unix.ENOENT}); !errors.Is(err, ErrNoIPVS) {
 		t.Errorf("got %v, want %v", err, ErrNoIPVS)

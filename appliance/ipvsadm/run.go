@@ -15,6 +15,8 @@ type Director interface {
 	Info(context.Context) (ipvs.Info, error)
 	// Statistics reads the table in the kernel's order.
 	Statistics(context.Context) ([]ipvs.ServiceStatistics, error)
+	// StatisticsOf reads one service; found is false when there is none such.
+	StatisticsOf(ctx context.Context, service ipvs.Key) (s ipvs.ServiceStatistics, found bool, err error)
 	Connections(context.Context) iter.Seq2[ipvs.Connection, error]
 	Timeouts(context.Context) (ipvs.Timeouts, error)
 	Daemons(context.Context) ([]ipvs.Daemon, error)
@@ -123,11 +125,24 @@ func (r *run) list(ctx context.Context, l Listing) error {
 	if err != nil {
 		return err
 	}
-	services, err := r.director.Statistics(ctx)
+	services, err := r.listed(ctx, l.Service)
 	if err != nil {
 		return err
 	}
 	return l.Print(r.out, Snapshot{Info: info, Services: services}, r.names)
+}
+
+// listed reads what is to be listed: one service, of which the kernel has or
+// has not one, or all.
+func (r *run) listed(ctx context.Context, one *ipvs.Key) ([]ipvs.ServiceStatistics, error) {
+	if one == nil {
+		return r.director.Statistics(ctx)
+	}
+	s, found, err := r.director.StatisticsOf(ctx, *one)
+	if err != nil || !found {
+		return nil, err
+	}
+	return []ipvs.ServiceStatistics{s}, nil
 }
 
 func (r *run) save(ctx context.Context, l Listing) error {
