@@ -138,12 +138,13 @@ func TestWarnings(t *testing.T) {
 network: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}
 services:
   ftp: {listen: 10.0.0.2:21, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  ftps: {listen: ["10.0.0.6:21", "10.0.0.7:21"], forward: nat, real-servers: [{address: 10.0.0.100}]}
   ipsec: {listen: 10.0.0.3, protocol: esp, forward: dr, real-servers: [{address: 10.0.0.100}]}
   mark: {listen: "10.0.0.4:80-90", one-packet: true, forward: dr, real-servers: [{address: 10.0.0.100}]}
   marked: {fwmark: 7, family: ipv4, one-packet: true, forward: dr}
   sip: {listen: 10.0.0.5:5060, persistence: {engine: sip}, scheduler: none, forward: dr, real-servers: [{address: 10.0.0.100}]}
 `, []string{
-			"services.ftp.forward: nat of FTP needs ipvs.settings.conntrack: true, or the data connections do not get through",
+			"services.ftps.listen: FTP by nat needs a service of its own for each VIP, at port 21 and nothing else: passive data connections (PASV) of a service with a firewall mark do not get through",
 			"services.ipsec.protocol: the kernel sends ah and esp where the same client's UDP port 500 goes, and chooses no real server for them by themselves",
 			"services.mark.one-packet: only UDP is scheduled so, and protocol has none",
 			"services.marked.real-servers: none: clients of firewall mark 7 are refused",

@@ -100,7 +100,7 @@ func settingRows() []settingRow {
 		flag("expire-quiescent-template", "expire_quiescent_template", "true", "let persistent clients leave a real server of weight 0"),
 		{name: "conn-reuse-mode", sysctl: "conn_reuse_mode", usual: "1", kind: countSetting, what: "a number", high: 3,
 			help: "when a client's port is used again: 0 the old real server, 1 a new choice, 2 also while the old connection closes"},
-		flag("conntrack", "conntrack", "false", "track balanced connections, as the FTP helper and stateful filters need"),
+		flag("conntrack", "conntrack", "false", "track balanced connections, as stateful filters need"),
 		flag("snat-reroute", "snat_reroute", "true", "choose the way of replies anew after NAT"),
 		flag("nat-icmp-send", "nat_icmp_send", "false", "answer real servers' packets without a connection with ICMP"),
 		flag("schedule-icmp", "schedule_icmp", "false", "balance ICMP errors of unknown connections"),

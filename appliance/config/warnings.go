@@ -31,7 +31,7 @@ func Warnings(c *Config) []string {
 		case allQuiet(s.RealServers):
 			warn("services.%s.real-servers: every weight is 0: new connections to %s are refused", s.Name, s.at())
 		}
-		for _, problem := range s.oddities(c.IPVS.Settings) {
+		for _, problem := range s.oddities() {
 			warn("services.%s.%s", s.Name, problem)
 		}
 	}
@@ -50,7 +50,7 @@ func (s Service) at() string {
 }
 
 // oddities names what the kernel takes and makes nothing of.
-func (s Service) oddities(settings Settings) []string {
+func (s Service) oddities() []string {
 	var odd []string
 	ipsec := slices.Contains(s.Protocols, AH) || slices.Contains(s.Protocols, ESP)
 	udp := slices.Contains(s.Protocols, UDP) || len(s.Protocols) == 0
@@ -65,13 +65,15 @@ func (s Service) oddities(settings Settings) []string {
 	if s.Scheduler == "none" {
 		odd = append(odd, "scheduler: none chooses no real server: new connections are refused")
 	}
-	if s.ftpByNAT() && settings.Value("conntrack") != "true" {
-		odd = append(odd, "forward: nat of FTP needs ipvs.settings.conntrack: true, or the data connections do not get through")
+	if s.FWMark != 0 && s.ftpByNAT() {
+		odd = append(odd, "listen: FTP by nat needs a service of its own for each VIP, at port 21 and nothing else: passive data connections (PASV) of a service with a firewall mark do not get through")
 	}
 	return odd
 }
 
-// ftpByNAT says that the kernel's FTP helper has to rewrite addresses.
+// ftpByNAT says that the kernel's FTP helper has to rewrite addresses. It turns
+// on the connection tracking that it needs for services at port 21 only, not
+// for marks (ip_vs_ctl.c, __ip_vs_update_dest).
 func (s Service) ftpByNAT() bool {
 	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First == 21 && l.Last == 21 })
 	return ftp && slices.Contains(s.Protocols, TCP) && slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
