@@ -14,8 +14,13 @@ func (r Report) Print(w io.Writer) error {
 		c.QEMU, c.Accelerator, c.HostCPUs, c.HostLoad, c.GuestCPUs, c.GuestMemory)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	names, systems := []string{"floor", "Dipper"}, []System{r.Floor, r.Dipper}
-	if r.Debian != nil && r.TunedDebian != nil {
-		names, systems = append(names, "Debian", "tuned Debian"), append(systems, *r.Debian, *r.TunedDebian)
+	for _, d := range []struct {
+		name   string
+		system *System
+	}{{"Debian", r.Debian}, {"tuned Debian", r.TunedDebian}} {
+		if d.system != nil {
+			names, systems = append(names, d.name), append(systems, *d.system)
+		}
 	}
 	row := func(title string, value func(System) string) {
 		fmt.Fprint(t, title, "\t")
