@@ -85,7 +85,7 @@ ipvs:
 // further edit, and adopting its table changes nothing.
 func TestKernelBecomesDesired(t *testing.T) {
 	if os.Getenv(onOwnKernel) == "" {
-		t.Skip("runs in a machine of TestOnOwnKernel")
+		t.Skip("it changes the machine's tables: TestOnOwnKernel runs this test in a machine made for it")
 	}
 	for _, line := range []string{"ip link add eth0 type veth peer name peer0", "ip link set peer0 up"} {
 		words := strings.Fields(line)
