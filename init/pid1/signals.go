@@ -72,20 +72,42 @@ func goroutines() string {
 	return string(buffer[:runtime.Stack(buffer, true)])
 }
 
+// listenToButton subscribes to the power button before the control plane is
+// there: a machine that answers can be switched off by it.
+func (m *machine) listenToButton() (string, error) {
+	button, err := power.Listen()
+	if errors.Is(err, power.ErrNone) {
+		return "", fmt.Errorf("%w: %w", errAbsent, err)
+	}
+	m.button = button
+	return "", err
+}
+
 // watchButton makes the power button end the machine.
 func (m *machine) watchButton() {
 	for {
-		err := power.Watch(context.Background(), func() {
-			m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
-		})
+		err := m.watchOnce()
 		if errors.Is(err, power.ErrNone) {
-			m.say(journal.Info, "power button: "+err.Error())
 			return
 		}
 		// A full socket buffer is such an error.
 		m.say(journal.Warning, fmt.Sprintf("power button: watching again: %v", err))
 		time.Sleep(restartPause)
 	}
+}
+
+// watchOnce watches the button that was listened to, or a new one.
+func (m *machine) watchOnce() error {
+	button := m.button
+	if m.button = nil; button == nil {
+		var err error
+		if button, err = power.Listen(); err != nil {
+			return err
+		}
+	}
+	return button.Watch(context.Background(), func() {
+		m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
+	})
 }
 
 // The ways in which a machine ends.

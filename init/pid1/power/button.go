@@ -24,28 +24,38 @@ const (
 	buttonName = "button/power"
 )
 
-// ErrNone is what Watch says on a machine without ACPI events.
+// ErrNone is what Listen says on a machine without ACPI events.
 var ErrNone = errors.New("the kernel has no ACPI events")
 
-// Watch calls pressed for every press of the power button until ctx ends. A
-// hypervisor's "shut down" is such a press.
-func Watch(ctx context.Context, pressed func()) error {
+// Button is a subscription to the machine's ACPI events. The kernel keeps no
+// press that nobody has subscribed to; of others it queues as many as fit into
+// the socket's buffer.
+type Button struct{ conn *genetlink.Conn }
+
+// Listen subscribes: from here on no press is lost.
+func Listen() (*Button, error) {
 	conn, err := genetlink.Dial(nil)
 	if err != nil {
-		return fmt.Errorf("power button: %w", err)
+		return nil, fmt.Errorf("power button: %w", err)
 	}
-	// A read-only socket has nothing to lose when it is closed.
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := join(conn); err != nil {
-		_ = conn.Close()
-		return err
+		_ = conn.Close() // a read-only socket has nothing to lose
+		return nil, err
 	}
+	return &Button{conn}, nil
+}
+
+// Watch calls pressed for every press since Listen until ctx ends, which closes
+// the button. A hypervisor's "shut down" is such a press.
+func (b *Button) Watch(ctx context.Context, pressed func()) error {
+	defer context.AfterFunc(ctx, func() { _ = b.conn.Close() })() // nothing to lose, as above
 	for {
-		messages, _, err := conn.Receive()
+		messages, _, err := b.conn.Receive()
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
+			_ = b.conn.Close() // as above
 			return fmt.Errorf("power button: %w", err)
 		}
 		for _, m := range messages {
@@ -76,7 +86,6 @@ func join(conn *genetlink.Conn) error {
 // isPress tells a press of a power button from other ACPI events. An event is
 // a struct acpi_genl_event, which begins with the device class as a string of
 // at most 20 bytes (drivers/acpi/event.c).
-
 func isPress(m genetlink.Message) bool {
 	if m.Header.Command != eventCmd {
 		return false
