@@ -145,7 +145,7 @@ func (c *conversation) style() output.Style {
 	if c.screen != nil {
 		s.Width = c.screen.Size().Width
 		_, never := c.Env["NO_COLOR"]
-		s.Colour = !c.screen.Dumb() && (!never || c.Env["NO_COLOR"] == "")
+		s.Colour = !c.screen.Plain() && (!never || c.Env["NO_COLOR"] == "")
 	}
 	return s
 }

@@ -62,7 +62,7 @@ func NewEditor(s *Screen, h *History) *Editor {
 func (e *Editor) ReadLine(ctx context.Context, p Prompter) (string, error) {
 	e.line = buffer{killed: e.line.killed}
 	e.row, e.recalled, e.search, e.literal, e.shown, e.dumbWidth = 0, 0, nil, false, false, 0
-	if !e.screen.dumb {
+	if !e.screen.plain {
 		defer e.emit("\x1b[?2004l")
 		e.emit("\x1b[?2004h") // pasted text comes between marks
 	}

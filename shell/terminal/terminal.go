@@ -26,8 +26,9 @@ var defaultSize = Size{Width: 80, Height: 24}
 
 // Screen is a terminal at work.
 type Screen struct {
-	keys keyQueue
-	dumb bool
+	keys  keyQueue
+	dumb  bool
+	plain bool // dumb, or a VT100: neither colours nor marks around what is pasted
 
 	mu   sync.Mutex
 	out  io.Writer
@@ -39,6 +40,7 @@ type Screen struct {
 // under way when ctx ends is only over when in says so.
 func Open(ctx context.Context, t Terminal, in io.Reader, out io.Writer) *Screen {
 	s := &Screen{out: out, dumb: t.Type == "" || t.Type == "dumb"}
+	s.plain = s.dumb || strings.HasPrefix(t.Type, "vt10")
 	s.resize(Size{t.Width, t.Height})
 	s.keys.init()
 	go s.keys.fill(ctx, in)
@@ -86,6 +88,10 @@ func (s *Screen) Size() Size {
 
 // Dumb reports whether the terminal understands no escape sequences.
 func (s *Screen) Dumb() bool { return s.dumb }
+
+// Plain reports whether the terminal has no colours. A VT100 had none, and
+// programs that read what they see, such as Ansible's, say that they are one.
+func (s *Screen) Plain() bool { return s.plain }
 
 // Write shows text. Lines end with "\n".
 func (s *Screen) Write(p []byte) (int, error) {

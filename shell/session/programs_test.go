@@ -1,0 +1,54 @@
+package session
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"dipper/appliance/api"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestProgramsThatType: Ansible's network_cli and its like open a terminal,
+// call it a VT100, and read until there is a prompt. Nothing is in what they
+// read but text, prompts and the echo of what they typed.
+func TestProgramsThatType(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		var seen bytes.Buffer
+		s := &Session{
+			API: newFake(), Actor: api.Actor{User: "ann", Role: api.Admin, Session: "s1"},
+			In: in, Out: &seen, Err: &seen, Terminal: &Terminal{Width: 80, Height: 24, Type: "vt100"},
+			Env: map[string]string{"TERM": "vt100"}, Registry: &Registry{},
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Interact(t.Context()) }()
+		synctest.Wait()
+		for _, typed := range []struct{ line, read string }{
+			{"show version", "Dipper  0.4\nkernel  6.12.57\n"},
+			{"show servces", "              ^^^^^^^\nerror: \"servces\" is not expected after \"show\": did you mean \"services\"?\n"},
+			{"terminal length 0", ""},
+		} {
+			seen.Reset()
+			if _, err := io.WriteString(keys, typed.line+"\r"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			got := strings.ReplaceAll(seen.String(), "\r\n", "\n")
+			const prompt = "\r\x1b[Jann@lb1> "
+			if diff := cmp.Diff(prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", typed.line, diff)
+			}
+		}
+		if _, err := io.WriteString(keys, "exit\r"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = keys.Close() // the reader of keys ends
+	})
+}
