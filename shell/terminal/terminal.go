@@ -86,9 +86,6 @@ func (s *Screen) Size() Size {
 	return s.size
 }
 
-// Dumb reports whether the terminal understands no escape sequences.
-func (s *Screen) Dumb() bool { return s.dumb }
-
 // Plain reports whether the terminal has no colours. A VT100 had none, and
 // programs that read what they see, such as Ansible's, say that they are one.
 func (s *Screen) Plain() bool { return s.plain }
