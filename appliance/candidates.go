@@ -33,6 +33,14 @@ type edited struct {
 	base *candidate.Document // the running configuration that doc was copied from
 }
 
+// kind says in a few words whose a candidate is.
+func (e *edited) kind() string {
+	if e.Shared {
+		return "shared candidate"
+	}
+	return "candidate"
+}
+
 // Candidates lists those that are open.
 func (b *backend) Candidates(context.Context) ([]api.Candidate, error) {
 	b.candidates.mu.Lock()
@@ -70,6 +78,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 	if shared {
 		for _, e := range b.candidates.open {
 			if e.Shared {
+				b.events.add(ctx, eventEdit, "joins the shared candidate")
 				return b.describe(e), nil
 			}
 		}
@@ -90,6 +99,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 		b.candidates.open = make(map[string]*edited)
 	}
 	b.candidates.open[e.ID] = e
+	b.events.add(ctx, eventEdit, "opens a %s", e.kind())
 	return b.describe(e), b.files.write(e)
 }
 
@@ -398,16 +408,32 @@ func (b *backend) CompleteCandidate(ctx context.Context, id string, q api.Comple
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return complete(e.doc, q), nil
+}
+
+// CompleteConfig says what may come after words in the running, the saved or an
+// earlier configuration. Nothing can be set in those.
+func (b *backend) CompleteConfig(_ context.Context, which string, q api.CompleteQuery) ([]api.Completion, error) {
+	doc, err := b.document(which)
+	if err != nil {
+		return nil, err
+	}
+	q.Kind = ""
+	return complete(doc, q), nil
+}
+
+// complete says what may come after words; the last one is unfinished.
+func complete(doc *candidate.Document, q api.CompleteQuery) []api.Completion {
 	words, partial := q.Words, ""
 	if last := len(words) - 1; last >= 0 {
 		words, partial = words[:last], words[last]
 	}
 	verb := candidate.Verb(cmp.Or(string(q.Kind), string(candidate.VerbShow)))
 	all := []api.Completion{}
-	for _, c := range e.doc.Complete(verb, words, partial, cmp.Or(q.Limit, namesLimit)) {
+	for _, c := range doc.Complete(verb, words, partial, cmp.Or(q.Limit, namesLimit)) {
 		all = append(all, api.Completion(c))
 	}
-	return all, nil
+	return all
 }
 
 // CompareCandidate compares with the running, the saved or an earlier
@@ -460,6 +486,19 @@ func compare(a, b *candidate.Document) api.Comparison {
 	}
 	c.Commands = candidate.Changes(candidate.View{}, a, b)
 	return c
+}
+
+// CompareConfigs compares two configurations that are kept.
+func (b *backend) CompareConfigs(_ context.Context, from, to string) (api.Comparison, error) {
+	before, err := b.document(from)
+	if err != nil {
+		return api.Comparison{}, err
+	}
+	after, err := b.document(to)
+	if err != nil {
+		return api.Comparison{}, err
+	}
+	return compare(before, after), nil
 }
 
 // Changes compares the saved configuration with what is in force: the running

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -230,6 +231,63 @@ func TestSharedCandidate(t *testing.T) {
 		}
 		if _, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || weight(t, m) != "9" {
 			t.Errorf("commit: %v, weight %s", err, weight(t, m))
+		}
+	})
+}
+
+// TestOpenedCandidatesAreEvents: others who configure can be told.
+func TestOpenedCandidatesAreEvents(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		candidateOf(t, anna, b)
+		for _, ctx := range []context.Context{anna, bert} {
+			if _, err := b.OpenCandidate(ctx, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var told []string
+		for e := range b.Events(t.Context(), 0, false) {
+			if e.Kind == eventEdit {
+				told = append(told, e.Actor.User+" "+e.Text)
+			}
+		}
+		want := []string{"anna opens a candidate", "anna opens a shared candidate", "bert joins the shared candidate"}
+		if !slices.Equal(told, want) {
+			t.Errorf("got %q, want %q", told, want)
+		}
+	})
+}
+
+// TestWhatIsKeptIsForEverybody: a viewer completes and compares what is kept,
+// and opens no candidate for it.
+func TestWhatIsKeptIsForEverybody(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		viewer := api.WithActor(t.Context(), api.Actor{User: "vera", Role: api.Viewer})
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b, "set hostname lb2")
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.CloseCandidate(anna, c.ID); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.CompleteConfig(viewer, "running", api.CompleteQuery{Kind: api.EditSet, Words: []string{"services", "web", "re"}})
+		if err != nil || len(got) != 1 || got[0].Word != "real-servers" {
+			t.Errorf("completed %+v, %v", got, err)
+		}
+		if got, err := b.CompleteConfig(viewer, "running", api.CompleteQuery{Kind: api.EditSet, Words: []string{"services", "web", "pers"}}); err != nil || len(got) != 0 {
+			t.Errorf("what is not there is offered: %+v, %v", got, err)
+		}
+		revisions, err := b.Revisions(viewer)
+		if err != nil || len(revisions) < 2 {
+			t.Fatalf("revisions %+v, %v", revisions, err)
+		}
+		k, err := b.CompareConfigs(viewer, fmt.Sprint(revisions[1].Number), "running")
+		if want := []string{"[edit]", "-  hostname: lb1", "+  hostname: lb2"}; err != nil || !slices.Equal(k.Tree, want) {
+			t.Errorf("got %q, %v, want %q", k.Tree, err, want)
+		}
+		if open, _ := b.Candidates(viewer); len(open) > 0 {
+			t.Errorf("left open: %+v", open)
 		}
 	})
 }

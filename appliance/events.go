@@ -17,6 +17,7 @@ const eventsKept = 4096
 // The kinds of events.
 const (
 	eventCommit  = "commit"
+	eventEdit    = "candidate" // somebody begins to edit
 	eventServer  = "server"
 	eventDrift   = "drift"
 	eventSession = "session"

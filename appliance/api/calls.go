@@ -74,6 +74,16 @@ func (c *Client) ShowConfig(ctx context.Context, which string, q ShowQuery) (str
 	return post[string](ctx, c, "/v1/config/show?of="+url.QueryEscape(which), q)
 }
 
+// CompleteConfig implements Configurator.
+func (c *Client) CompleteConfig(ctx context.Context, which string, q CompleteQuery) ([]Completion, error) {
+	return post[[]Completion](ctx, c, "/v1/config/complete?of="+url.QueryEscape(which), q)
+}
+
+// CompareConfigs implements Configurator.
+func (c *Client) CompareConfigs(ctx context.Context, from, to string) (Comparison, error) {
+	return get[Comparison](ctx, c, "/v1/config/compare?"+url.Values{"from": {from}, "to": {to}}.Encode())
+}
+
 // Changes implements Configurator.
 func (c *Client) Changes(ctx context.Context) (Comparison, error) {
 	return get[Comparison](ctx, c, "/v1/changes")

@@ -108,6 +108,16 @@ func (e *everything) ShowConfig(ctx context.Context, which string, q api.ShowQue
 	return "role: director\n", nil
 }
 
+func (e *everything) CompleteConfig(ctx context.Context, which string, q api.CompleteQuery) ([]api.Completion, error) {
+	e.note(ctx, which, q)
+	return []api.Completion{{Word: "web"}}, nil
+}
+
+func (e *everything) CompareConfigs(ctx context.Context, from, to string) (api.Comparison, error) {
+	e.note(ctx, from, to)
+	return api.Comparison{Tree: []string{"- b"}}, nil
+}
+
 func (e *everything) Access(ctx context.Context, newerThan int) (api.Access, error) {
 	if newerThan < 4 {
 		return api.Access{Generation: 4, IdleTimeout: api.Duration(time.Minute)}, nil
@@ -144,10 +154,17 @@ func TestCallsArriveAsTheyWereAsked(t *testing.T) {
 	if text, err := c.ShowConfig(ctx, "saved", show); err != nil || text != "role: director\n" {
 		t.Errorf("ShowConfig = %q, %v", text, err)
 	}
+	next := api.CompleteQuery{Words: []string{"services", "w"}, Limit: 5}
+	if words, err := c.CompleteConfig(ctx, "running", next); err != nil || len(words) != 1 {
+		t.Errorf("CompleteConfig = %+v, %v", words, err)
+	}
+	if compared, err := c.CompareConfigs(ctx, "7", "running"); err != nil || len(compared.Tree) != 1 {
+		t.Errorf("CompareConfigs = %+v, %v", compared, err)
+	}
 	if err := c.SessionEnded(ctx, "s1", true); err != nil {
 		t.Error(err)
 	}
-	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "s1", true}
+	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "running", next, "7", "running", "s1", true}
 	if diff := cmp.Diff(want, e.asked); diff != "" || e.actor != anna {
 		t.Errorf("asked by %+v (-want +got):\n%s", e.actor, diff)
 	}

@@ -41,6 +41,12 @@ type Configurator interface {
 
 	// ShowConfig renders "running", "saved" or a revision number.
 	ShowConfig(ctx context.Context, which string, q ShowQuery) (string, error)
+	// CompleteConfig says what may come after words that lead to something in
+	// one of those: everybody may look, and no candidate is opened for it.
+	CompleteConfig(ctx context.Context, which string, q CompleteQuery) ([]Completion, error)
+	// CompareConfigs says what leads from one of those to another. There is no
+	// plan: neither need be what the kernel has.
+	CompareConfigs(ctx context.Context, from, to string) (Comparison, error)
 	// Changes compares the running with the saved configuration.
 	Changes(ctx context.Context) (Comparison, error)
 	// Save makes the running configuration the saved one.

@@ -37,6 +37,12 @@ func routeConfigurator(mux *http.ServeMux, b Configurator) {
 	mux.HandleFunc("POST /v1/config/show", asked(func(ctx context.Context, r *http.Request, q ShowQuery) (any, error) {
 		return b.ShowConfig(ctx, r.URL.Query().Get("of"), q)
 	}))
+	mux.HandleFunc("POST /v1/config/complete", asked(func(ctx context.Context, r *http.Request, q CompleteQuery) (any, error) {
+		return b.CompleteConfig(ctx, r.URL.Query().Get("of"), q)
+	}))
+	mux.HandleFunc("GET /v1/config/compare", answer(func(r *http.Request) (any, error) {
+		return b.CompareConfigs(r.Context(), r.URL.Query().Get("from"), r.URL.Query().Get("to"))
+	}))
 	mux.HandleFunc("GET /v1/changes", answer(func(r *http.Request) (any, error) { return b.Changes(r.Context()) }))
 	mux.HandleFunc("POST /v1/save", asked(func(ctx context.Context, _ *http.Request, q saveQuery) (any, error) {
 		return b.Save(ctx, q.Comment)

@@ -310,6 +310,29 @@ func caret(command string, word int) string {
 	return strings.Repeat(" ", at) + "^"
 }
 
+// TestSecretsCompared: that one changed is said, and nothing of it.
+func TestSecretsCompared(t *testing.T) {
+	const first, second = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", "$2a$10$vI8aWBnW3fID.ZQ4/zo1G.q1lRps.9cGLcZEiGDMVr5yUP1KUOYTa"
+	a := edited(t, New(), "set management ssh users anna role admin\nset management ssh users anna password-hash "+first)
+	for _, tc := range []struct{ edit, want string }{
+		{"set management ssh users anna password-hash " + second, "[edit management ssh users anna]\n!  password-hash: changed; secrets are not shown"},
+		{"delete management ssh users anna password-hash", "[edit management ssh users anna]\n-  password-hash: \"<secret>\""},
+		{"set management ssh users bert password-hash " + second, "[edit management ssh users]\n+  bert: {password-hash: \"<secret>\"}"},
+	} {
+		b := edited(t, a, tc.edit)
+		var got []string
+		for _, l := range Compare(a, b) {
+			got = append(got, l.String())
+		}
+		if diff := cmp.Diff(strings.Split(tc.want, "\n"), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.edit, diff)
+		}
+		if back := edited(t, a, strings.Join(Changes(View{Secrets: true}, a, b), "\n")); !back.Equal(b) {
+			t.Errorf("%s: the commands lead to\n%s", tc.edit, back.YAML())
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
 	d := edited(t, New(), s2)
 	for _, tt := range []struct{ path, want string }{

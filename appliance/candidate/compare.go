@@ -10,7 +10,8 @@ import (
 // Line is one line of a comparison.
 type Line struct {
 	// Sign is '+' or '-' for what is added or removed, '!' for an item that
-	// only moved within its list, and 0 for a heading.
+	// only moved within its list and for a secret that changed, and 0 for a
+	// heading.
 	Sign rune
 	Text string // with its indentation below the heading
 }
@@ -25,8 +26,8 @@ func (l Line) String() string {
 
 // Compare gives what leads from a to b as a difference of the tree, in the
 // way of Junos and VyOS: under a heading for each section, the lines of YAML
-// that go and those that come. Secrets are redacted: where one changes, both
-// of its lines are there.
+// that go and those that come. Secrets are redacted: where one changes, there
+// is a line with '!' that says so.
 func Compare(a, b *Document) []Line {
 	c := &comparer{}
 	c.compare(nil, nil, a.root, b.root)
@@ -93,8 +94,7 @@ func (c *comparer) pair(path []string, in *node, p pair) {
 	case p.now.leaf() && p.old.text == p.now.text:
 		c.compareComments(step(path, p.now.words()...), p.old, p.now)
 	case p.now.leaf():
-		c.show('-', path, p.old)
-		c.show('+', path, p.now)
+		c.replace(path, p)
 		c.added = append(c.added, change{path, p.now})
 		c.compareComments(step(path, p.now.words()...), p.old, p.now)
 	case p.replaced():
@@ -105,6 +105,18 @@ func (c *comparer) pair(path []string, in *node, p pair) {
 	default:
 		c.compare(step(path, p.now.words()...), in, p.old, p.now)
 	}
+}
+
+// replace shows the old value and the new one, but of a secret only that there
+// is another.
+func (c *comparer) replace(path []string, p pair) {
+	if p.now.shape.Secret {
+		c.head(path)
+		c.text('!', config.WrittenName(p.now.name)+": changed; secrets are not shown")
+		return
+	}
+	c.show('-', path, p.old)
+	c.show('+', path, p.now)
 }
 
 // pair is a child of b with the child of a that it was, nil for a new one.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,45 +68,10 @@ func (c *conversation) values(ctx context.Context, asked grammar.Asked, word str
 		words := append(append(append([]string(nil), c.level...), asked.Before...), word)
 		return c.API.CompleteCandidate(ctx, c.candidate.ID, api.CompleteQuery{Kind: api.EditKind(path), Words: words, Limit: maxOffered + 1})
 	case kindTop:
-		return c.runningWords(ctx, asked.Before, word)
+		words := append(slices.Clone(asked.Before), word)
+		return c.API.CompleteConfig(ctx, "running", api.CompleteQuery{Words: words, Limit: maxOffered + 1})
 	}
 	return c.API.Names(ctx, api.NamesQuery{Kind: kind, Prefix: word, Limit: maxOffered + 1})
-}
-
-// runningWords are the words that follow others in the running configuration,
-// which everybody may see, and complete without a candidate.
-func (c *conversation) runningWords(ctx context.Context, before []string, word string) ([]api.Completion, error) {
-	text, err := c.API.ShowConfig(ctx, "running", api.ShowQuery{Path: before, Format: api.FormatCommands})
-	if err != nil {
-		return nil, err
-	}
-	var found []api.Completion
-	last := ""
-	for line := range strings.Lines(text) {
-		words := commandWords(line)
-		if len(words) <= 1+len(before) || len(found) > maxOffered {
-			continue
-		}
-		next := words[1+len(before)]
-		if next != last && strings.HasPrefix(next, word) {
-			found = append(found, api.Completion{Word: next})
-		}
-		last = next
-	}
-	return found, nil
-}
-
-// commandWords are the words of a set command.
-func commandWords(line string) []string {
-	statements, err := grammar.Split(line)
-	if err != nil || len(statements) == 0 {
-		return nil
-	}
-	var words []string
-	for _, w := range statements[0][0].Words {
-		words = append(words, w.Text)
-	}
-	return words
 }
 
 // Kinds of arguments that are paths of the configuration; the others are those

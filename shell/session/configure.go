@@ -69,7 +69,7 @@ func configure(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	c.conversation.candidate, c.conversation.level = &candidate, nil
+	c.enterCandidate(&candidate)
 	for _, o := range others {
 		if o.ID == candidate.ID {
 			if o.Changed {
@@ -84,6 +84,17 @@ func configure(ctx context.Context, c *call) error {
 		c.say(output.Warning, "%s %s since %s", who(o.Owner), what, c.style.Time(o.Since))
 	}
 	return nil
+}
+
+// enterCandidate begins configuration mode, and nil ends it.
+func (c *conversation) enterCandidate(k *api.Candidate) {
+	c.candidate, c.level = k, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.editing = ""
+	if k != nil {
+		c.editing = k.ID
+	}
 }
 
 // say tells the user something that is no answer: scripts do not see it among

@@ -34,14 +34,16 @@ type conversation struct {
 	lines  *bufio.Reader // of a script
 	number int           // of the script's line
 
-	candidate *api.Candidate // in configuration mode
+	candidate *api.Candidate // in configuration mode; begins and ends with enterCandidate
 	level     []string       // of edit
 	over      bool           // exit was said
 
 	reminded time.Time // of which unconfirmed commit; watchStatus's own
+	outdated string    // which candidate was told of; watchEvents' own
 
-	mu     sync.Mutex
-	status api.Status // as it was last seen
+	mu      sync.Mutex
+	status  api.Status // as it was last seen
+	editing string     // the candidate of configuration mode, for those who watch
 }
 
 // verb is what a command does.

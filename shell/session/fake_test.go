@@ -271,6 +271,26 @@ func (f *fake) CompleteCandidate(_ context.Context, id string, q api.CompleteQue
 	return nil, nil
 }
 
+// CompleteConfig knows the words of the running configuration.
+func (f *fake) CompleteConfig(_ context.Context, which string, q api.CompleteQuery) ([]api.Completion, error) {
+	f.called("CompleteConfig " + which)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := q.Words[:len(q.Words)-1]
+	var all []api.Completion
+	for line := range strings.Lines(show1(f.running, api.ShowQuery{Path: before})) {
+		word := strings.Fields(line)[len(before)]
+		if len(all) == 0 || all[len(all)-1].Word != word {
+			all = append(all, api.Completion{Word: word})
+		}
+	}
+	return filtered(q.Words, all), nil
+}
+
+func (f *fake) CompareConfigs(_ context.Context, from, to string) (api.Comparison, error) {
+	return api.Comparison{Tree: []string{"[edit]", "-  comment of " + from, "+  comment of " + to}}, nil
+}
+
 func filtered(words []string, all []api.Completion) []api.Completion {
 	return slices.DeleteFunc(all, func(c api.Completion) bool { return c.Word != "" && !strings.HasPrefix(c.Word, words[len(words)-1]) })
 }

@@ -59,7 +59,7 @@ func ended(ctx context.Context, err error) error {
 // eventKindArg is a kind of events.
 func eventKindArg() grammar.Arg {
 	return grammar.Arg{Name: "kind", Help: "kind", Values: []grammar.Value{
-		{Word: "all", Help: "of every kind"}, {Word: "boot"}, {Word: "command", Help: "the audit log"}, {Word: "commit"}, {Word: "drift", Help: "what others changed in the kernel"},
+		{Word: "all", Help: "of every kind"}, {Word: "boot"}, {Word: "candidate", Help: "who began to configure"}, {Word: "command", Help: "the audit log"}, {Word: "commit"}, {Word: "drift", Help: "what others changed in the kernel"},
 		{Word: "link"}, {Word: "refused", Help: "what the kernel refused"}, {Word: "server", Help: "drained, disabled, enabled, weighed"}, {Word: "session", Help: "logins"},
 	}, Check: func(string) error { return nil }}
 }
@@ -68,7 +68,7 @@ func eventKindArg() grammar.Arg {
 func (c *call) wantsEvent(e api.Event) bool {
 	switch kind := c.Value("kind"); kind {
 	case "":
-		return e.Kind != "command" && e.Kind != "session"
+		return e.Kind != "command" && e.Kind != "session" && e.Kind != eventCandidate
 	case "all":
 		return true
 	default:

@@ -34,7 +34,7 @@ func (c *conversation) closeCandidate(ctx context.Context) {
 			c.complain("the candidate could not be closed: " + err.Error())
 		}
 	}
-	c.candidate, c.level = nil, nil
+	c.enterCandidate(nil)
 }
 
 // scriptLine reads a script's line, which goes on over line ends within

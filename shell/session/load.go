@@ -111,7 +111,7 @@ func loadOutright(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	c.conversation.candidate = &candidate
+	c.enterCandidate(&candidate)
 	defer func() {
 		c.conversation.candidate.Changed = false
 		c.conversation.closeCandidate(context.WithoutCancel(ctx))

@@ -319,6 +319,48 @@ ann@lb1> _`)
 	})
 }
 
+// TestAnnouncementsToWhoConfigures: who else begins to configure is told to those
+// who do so already, and so is a commit that went past their candidate, once.
+func TestAnnouncementsToWhoConfigures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.news = make(chan api.Event)
+		d := sit(t, f, 100, 24)
+		d.types(ctrlL)
+		bob := api.Actor{User: "bob", From: "10.0.0.2", Session: "s2"}
+		tell := func(number int, kind, text string) {
+			f.news <- api.Event{Number: number, Kind: kind, Actor: bob, Text: text}
+			synctest.Wait()
+		}
+		tell(3, "candidate", "opens a candidate")
+		d.sees(`ann@lb1> _`)
+		d.types("configure", enter, "set hostname lb9", enter, ctrlL)
+		tell(4, "candidate", "opens a candidate")
+		tell(5, "commit", "revision 8 saved by bob")
+		f.mu.Lock()
+		f.candidates["1"].Stale = true
+		f.mu.Unlock()
+		tell(6, "commit", "revision 9")
+		tell(7, "commit", "revision 10")
+		d.sees(`
+*** bob (10.0.0.2): opens a candidate
+*** bob (10.0.0.2): revision 8 saved by bob
+*** bob (10.0.0.2): revision 9
+*** your candidate is a copy of what ran before: "compare" shows what it would change now
+*** bob (10.0.0.2): revision 10
+
+[edit] changed
+ann@lb1# _`)
+		d.types("exit", enter, "y", ctrlL)
+		tell(8, "candidate", "opens a candidate")
+		d.sees(`ann@lb1> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestSharedCandidate: it outlives the session that leaves it with changes.
 func TestSharedCandidate(t *testing.T) {
 	f := newFake()

@@ -162,41 +162,6 @@ func (c *conversation) remind(s api.Status) {
 	c.screen.Announce(fmt.Sprintf("*** in %s the unconfirmed commit is undone; \"confirm\" keeps it", output.Duration(left.Round(time.Second))))
 }
 
-// watchEvents announces what others do to the configuration and the machine.
-func (c *conversation) watchEvents(ctx context.Context) {
-	last := 0
-	for e, err := range c.API.Events(ctx, 0, false) {
-		if err != nil {
-			break
-		}
-		last = e.Number
-	}
-	for ctx.Err() == nil {
-		for e, err := range c.API.Events(ctx, last, true) {
-			if err != nil {
-				break
-			}
-			last = e.Number
-			if announced(e.Kind) && e.Actor.Session != c.Actor.Session {
-				c.screen.Announce(announcement(e))
-			}
-		}
-		pause(ctx, retryInterval)
-	}
-}
-
-// announcement is what others are told of an event.
-func announcement(e api.Event) string {
-	by := ""
-	if e.Actor != (api.Actor{}) {
-		by = who(e.Actor) + ": "
-	}
-	return "*** " + by + cells.Safe(e.Text)
-}
-
-// announced are the kinds of events that concern everybody who is logged in.
-func announced(kind string) bool { return kind == "commit" || kind == "power" }
-
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

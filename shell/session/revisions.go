@@ -95,14 +95,8 @@ func drawRevisions(c *call, revisions []api.Revision) error {
 	return c.table(t, "there are no revisions yet")
 }
 
-// compareRevision compares by a candidate of its own, which it leaves alone.
 func compareRevision(ctx context.Context, c *call) error {
-	candidate, err := c.API.OpenCandidate(ctx, false)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.API.CloseCandidate(context.WithoutCancel(ctx), candidate.ID) }() // it held nothing
-	comparison, err := c.API.CompareCandidate(ctx, candidate.ID, c.Value("revision"))
+	comparison, err := c.API.CompareConfigs(ctx, c.Value("revision"), "running")
 	if err != nil {
 		return err
 	}
@@ -134,6 +128,8 @@ func paintDifference(style output.Style, line string) string {
 		return style.Paint(output.Good, line)
 	case strings.HasPrefix(line, "-"):
 		return style.Paint(output.Bad, line)
+	case strings.HasPrefix(line, "!"):
+		return style.Paint(output.Warning, line)
 	}
 	return line
 }
