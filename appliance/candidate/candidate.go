@@ -9,12 +9,14 @@
 // valid by itself: a bad one is refused where it is typed.
 //
 // It is pure, and knows nothing of who edits, of what runs, or of where
-// revisions are kept. A Document is not safe for concurrent use.
+// revisions are kept. Many may look at a Document at the same time, as long as
+// nobody edits it.
 package candidate
 
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"dipper/appliance/config"
 )
@@ -23,18 +25,24 @@ import (
 type Document struct {
 	schema *config.Schema
 	root   *node
-	values *config.Checker // made when first needed
+	values *checker
+}
+
+// checker checks values, one at a time. Copies of a document share it.
+type checker struct {
+	mu   sync.Mutex
+	made *config.Checker // when first needed
 }
 
 // New makes an empty document.
 func New() *Document {
 	schema := config.Describe()
-	return &Document{schema: &schema, root: &node{shape: &schema, part: keyPart}}
+	return &Document{schema: &schema, root: &node{shape: &schema, part: keyPart}, values: &checker{}}
 }
 
 // Clone makes a copy that is edited on its own.
 func (d *Document) Clone() *Document {
-	return &Document{schema: d.schema, root: d.root.clone()}
+	return &Document{schema: d.schema, root: d.root.clone(), values: d.values}
 }
 
 // Empty says that nothing is set.
@@ -46,10 +54,12 @@ func (d *Document) Equal(other *Document) bool { return d.root.equal(other.root)
 
 // check says what is wrong with a value or a name at a path of keys and names.
 func (d *Document) check(text string, path []string) error {
-	if d.values == nil {
-		d.values = config.NewChecker()
+	d.values.mu.Lock()
+	defer d.values.mu.Unlock()
+	if d.values.made == nil {
+		d.values.made = config.NewChecker()
 	}
-	return d.values.Check(text, path...)
+	return d.values.made.Check(text, path...)
 }
 
 // part is what a node stands for.

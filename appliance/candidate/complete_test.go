@@ -3,6 +3,7 @@ package candidate
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -216,4 +217,26 @@ func BenchmarkEdit(b *testing.B) {
 			Compare(d, other)
 		}
 	})
+}
+
+// TestReadByMany: the running configuration is one document that everybody looks
+// at, at the same time.
+func TestReadByMany(t *testing.T) {
+	d := many(t, 10)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			words := []string{"services", "web", "real-servers", "10.0.0.1"}
+			if text, err := d.Show(View{}, words...); err != nil || text == "" {
+				t.Errorf("show: %q, %v", text, err)
+			}
+			if found := d.Complete(VerbShow, words[:3], "10.", 20); len(found) != 10 {
+				t.Errorf("complete: %+v", found)
+			}
+			if lines, err := d.Commands(View{}, words[:2]...); err != nil || len(lines) == 0 {
+				t.Errorf("commands: %q, %v", lines, err)
+			}
+		})
+	}
+	all.Wait()
 }
