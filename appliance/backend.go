@@ -46,7 +46,11 @@ func (b *backend) Status(ctx context.Context, newerThan int) api.Status {
 
 func (b *backend) Boot(context.Context) ([]api.BootStep, error) { return b.boot.steps() }
 
-func (b *backend) Config(context.Context) ([]byte, error) {
+// Config answers the running configuration with its secrets.
+func (b *backend) Config(ctx context.Context) ([]byte, error) {
+	if err := mayConfigure(ctx); err != nil {
+		return nil, err
+	}
 	in, err := b.reconciler.configured()
 	if err != nil {
 		return nil, err

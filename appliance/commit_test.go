@@ -573,7 +573,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		if _, err := b.ShowConfig(viewer, "running", api.ShowQuery{Secrets: true}); err == nil {
 			t.Error("a viewer sees secrets")
 		}
-		if access, err := b.Access(anna, -1); err != nil || len(access.Users) != 1 || access.Users[0].PasswordHash != hash {
+		if access, err := b.Access(t.Context(), -1); err != nil || len(access.Users) != 1 || access.Users[0].PasswordHash != hash {
 			t.Errorf("access %+v, %v", access, err)
 		}
 	})

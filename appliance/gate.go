@@ -64,6 +64,9 @@ func sameAccess(a, b api.Access) bool {
 
 // Access answers the rules as soon as they are newer than a generation.
 func (b *backend) Access(ctx context.Context, newerThan int) (api.Access, error) {
+	if err := shellAlone(ctx); err != nil {
+		return api.Access{}, err
+	}
 	g := b.gate
 	for {
 		g.mu.Lock()
@@ -164,7 +167,10 @@ func listenOn(wanted []config.SSHListen, state network.State) []string {
 
 // HostKey answers the machine's SSH identity: the configured one, else the one
 // that is kept, else one that is made now, and kept if there is a volume.
-func (b *backend) HostKey(context.Context) (api.HostKey, error) {
+func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
+	if err := shellAlone(ctx); err != nil {
+		return api.HostKey{}, err
+	}
 	if in, err := b.reconciler.configured(); err == nil {
 		if key := in.config.Management.SSH.HostKey; key != "" {
 			return b.shown(api.HostKey{PEM: []byte(key)})
@@ -230,6 +236,9 @@ func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
 // SessionEnded forgets the session's private candidates, and undoes its
 // unconfirmed commit soon when it was lost.
 func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) error {
+	if actor := api.ActorOf(ctx); actor.Role != "" && actor.Session != session {
+		return &api.Error{Message: fmt.Sprintf("session %q is another's", session)}
+	}
 	var errs []error
 	b.candidates.mu.Lock()
 	for id, e := range b.candidates.open {

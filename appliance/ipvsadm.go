@@ -108,8 +108,12 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 	if err != nil {
 		return err
 	}
+	asked := ctx
 	_, err = submit(ctx, e.reconciler, func(ctx context.Context) (plan, error) {
 		edit, zeroed, err := e.edited(change)
+		if err == nil {
+			err = allow(asked, editorRole(edit == nil))
+		}
 		if err != nil {
 			return plan{}, err
 		}

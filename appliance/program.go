@@ -36,6 +36,9 @@ func (b *backend) Program(ctx context.Context, argv []string, in io.Reader, out,
 	if len(argv) == 0 {
 		return 0, &api.Error{Message: "argv: empty: expected a program and its arguments"}
 	}
+	if err := allow(ctx, programRole(argv[0])); err != nil {
+		return 0, err
+	}
 	switch argv[0] {
 	case "ipvsadm":
 		return b.ipvsadm(ctx, argv[1:], in, out, errOut)

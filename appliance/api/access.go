@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 )
 
 // Gate is what the shell needs to let people in.
@@ -102,6 +104,11 @@ func parseActor(header string) (Actor, error) {
 	if header == "" {
 		return a, nil
 	}
-	err := json.Unmarshal([]byte(header), &a)
-	return a, err
+	if err := json.Unmarshal([]byte(header), &a); err != nil {
+		return a, err
+	}
+	if !slices.Contains([]Role{"", Viewer, Operate, Admin}, a.Role) {
+		return a, fmt.Errorf("role %q: expected %s, %s or %s, or none for root", a.Role, Viewer, Operate, Admin)
+	}
+	return a, nil
 }
