@@ -63,25 +63,40 @@ type refusals struct {
 	mu       sync.Mutex
 	minute   time.Time
 	told     int
-	silenced int
+	silenced silence
+}
+
+// silence is what was not told one by one.
+type silence struct {
+	refused int // connections that were not let in
+	looked  int // wrong passwords that were looked at: each cost a hash
 }
 
 // refusalsPerMinute is how many are told one by one.
 const refusalsPerMinute = 10
 
-// next reports whether one more is told, and how many were not since the last.
-func (r *refusals) next(now time.Time) (tell bool, silenced int) {
+// looked counts a wrong password that was looked at.
+func (r *refusals) looked() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silenced.looked++
+}
+
+// next reports whether one more is told, and what was not since the last.
+func (r *refusals) next(now time.Time) (tell bool, silenced silence) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now.Sub(r.minute) >= time.Minute {
 		r.minute, r.told = now, 0
 	}
 	if r.told >= refusalsPerMinute {
-		r.silenced++
-		return false, 0
+		r.silenced.refused++
+		return false, silence{}
 	}
 	r.told++
-	silenced, r.silenced = r.silenced, 0
+	if r.silenced.refused > 0 {
+		silenced, r.silenced = r.silenced, silence{}
+	}
 	return true, silenced
 }
 
@@ -100,8 +115,8 @@ func (s *SSH) refused(from netip.Addr, user string, err error) {
 		text += fmt.Sprintf(" to user %q", user)
 	}
 	text += fmt.Sprintf(" from %v: %v", from, err)
-	if silenced > 0 {
-		text += fmt.Sprintf(" (and %d more that were not told)", silenced)
+	if silenced.refused > 0 {
+		text += fmt.Sprintf(" (and %d more that were not told; %d wrong passwords were looked at)", silenced.refused, silenced.looked)
 	}
 	s.note(api.Actor{From: from.String()}, text, "denied")
 }

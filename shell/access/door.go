@@ -25,6 +25,13 @@ var (
 // arrivalsOfAll bounds new connections: each costs a key exchange.
 var arrivalsOfAll = Rate{Burst: 200, Refill: 20 * time.Millisecond}
 
+// What is left beyond arrivalsOfMany is for addresses of which few came lately,
+// so that some that come as often as they may shut out nobody new.
+const (
+	arrivalsOfMany = 150
+	fewArrivals    = 3
+)
+
 // Door counts connections.
 type Door struct {
 	mu        sync.Mutex
@@ -88,7 +95,7 @@ func (d *Door) enter(v *Visitor, from netip.Addr, now time.Time) (out *Visitor, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	one := d.rates.of(from, now)
-	if !one.has(now) || !d.all.has(now) {
+	if !one.has(now) || !d.all.has(now) || one.used >= fewArrivals && d.all.used >= arrivalsOfMany {
 		return nil, ErrTooFast
 	}
 	switch {

@@ -192,6 +192,26 @@ func TestArrivalsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNewcomerAmongMany has many addresses come as often as they can. Somebody
+// else is still taken.
+func TestNewcomerAmongMany(t *testing.T) {
+	d := NewDoor()
+	d.SetLimits(Limits{Connections: 64, PerAddress: 16, Strangers: 32, PerMinute: 60})
+	for second := range 120 {
+		now := noon.Add(time.Duration(second) * time.Second)
+		for i := range 1000 {
+			if v, err := d.Enter(v6(1+i%40, 0), now, func() {}); err == nil {
+				v.Leave()
+			}
+		}
+		if v, err := d.Enter(home, now, func() {}); err != nil {
+			t.Errorf("after %d s: %v", second, err)
+		} else {
+			v.Leave()
+		}
+	}
+}
+
 func TestClosedDoor(t *testing.T) {
 	if _, err := NewDoor().Enter(home, noon, func() {}); err == nil {
 		t.Error("a door without limits lets somebody in")
