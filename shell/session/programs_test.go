@@ -38,8 +38,8 @@ func TestProgramsThatType(t *testing.T) {
 			}
 			synctest.Wait()
 			got := strings.ReplaceAll(seen.String(), "\r\n", "\n")
-			const prompt = "\r\x1b[Jann@lb1> "
-			if diff := cmp.Diff(prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
+			const prompt = "ann@lb1> "
+			if diff := cmp.Diff("\r\x1b[J"+prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", typed.line, diff)
 			}
 		}

@@ -23,6 +23,7 @@ func (e *Editor) show(p Prompter) error {
 
 func (e *Editor) draw(p Prompter) error {
 	prompt := p.Prompt()
+	e.prompted = prompt
 	if e.search != nil {
 		prompt = e.search.prompt()
 	}
@@ -31,13 +32,16 @@ func (e *Editor) draw(p Prompter) error {
 		head = prompt[:at+1]
 	}
 	prompt = lastLine(prompt)
-	e.shown = true
 	var text string
-	if e.screen.dumb {
+	switch {
+	case e.screen.dumb:
 		text = e.dumbLine(prompt)
-	} else {
+	case e.screen.plain && !e.shown: // who reads for the prompt gets nothing else
+		text = head + e.placed(prompt)
+	default:
 		text = e.erased() + head + e.placed(prompt)
 	}
+	e.shown = true
 	_, err := io.WriteString(e.screen, text)
 	return err
 }

@@ -38,11 +38,12 @@ type Editor struct {
 	line    buffer
 	literal bool // the next key is text, whatever it is
 
-	shown      bool // the prompt is on the screen
-	quiet      bool // keys are waiting: showing the line would be work for nothing
-	row        int  // on which row below the prompt's the cursor stands
-	lastColumn int  // and in which column
-	dumbWidth  int  // of what is on a dumb terminal's line
+	shown      bool   // the prompt is on the screen
+	prompted   string // what stood before the line when it was drawn last
+	quiet      bool   // keys are waiting: showing the line would be work for nothing
+	row        int    // on which row below the prompt's the cursor stands
+	lastColumn int    // and in which column
+	dumbWidth  int    // of what is on a dumb terminal's line
 
 	recalled int    // how many lines back in the history; 0: the user's own
 	own      string // the user's own line meanwhile
@@ -62,6 +63,9 @@ func NewEditor(s *Screen, h *History) *Editor {
 func (e *Editor) ReadLine(ctx context.Context, p Prompter) (string, error) {
 	e.line = buffer{killed: e.line.killed}
 	e.row, e.recalled, e.search, e.literal, e.shown, e.dumbWidth = 0, 0, nil, false, false, 0
+	if e.screen.unfinished() {
+		e.emit("\n")
+	}
 	if !e.screen.plain {
 		defer e.emit("\x1b[?2004l")
 		e.emit("\x1b[?2004h") // pasted text comes between marks
@@ -107,6 +111,10 @@ func (e *Editor) press(ctx context.Context, p Prompter, k key) (line string, don
 	case keyNotice:
 		err = e.above(p, k.text)
 		return "", false, err
+	case keyRefresh:
+		if !e.quiet && p.Prompt() == e.prompted {
+			return "", false, nil
+		}
 	case keyTab:
 		if h, ok := p.(Helper); ok {
 			return "", false, e.complete(ctx, h)

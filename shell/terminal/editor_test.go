@@ -290,6 +290,41 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestUnfinishedLine: what a program says without an end of line stays on the
+// screen, above the prompt.
+func TestUnfinishedLine(t *testing.T) {
+	for said, want := range map[string]string{
+		"":                        "lb1> _",
+		"hi":                      "hi\nlb1> _",
+		"hi\n":                    "hi\nlb1> _",
+		"50 %\r\x1b[K":            "lb1> _",
+		"\x1b[31mno\x1b[0m":       "no\nlb1> _",
+		"one\ntwo \x1b[2m\x1b[0m": "one\ntwo\nlb1> _",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in, keys := io.Pipe()
+			screen := vt.New(40, 10)
+			s := terminal.Open(t.Context(), terminal.Terminal{Width: 40, Height: 10, Type: "xterm"}, in, screen)
+			if _, err := io.WriteString(s, said); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := terminal.NewEditor(s, nil).ReadLine(t.Context(), helper{})
+				done <- err
+			}()
+			synctest.Wait()
+			if got := screen.Screen(); got != want {
+				t.Errorf("after %q the screen is %q, want %q", said, got, want)
+			}
+			_ = keys.Close()
+			if err := <-done; !errors.Is(err, terminal.ErrGone) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestInterrupt: Ctrl-C ends what runs, and what was typed before it is
 // forgotten; what is typed after it is not.
 func TestInterrupt(t *testing.T) {

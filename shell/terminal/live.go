@@ -15,7 +15,7 @@ import (
 // other.
 func (s *Screen) Live(ctx context.Context, every time.Duration, draw func(context.Context, Size) ([]string, error)) error {
 	if !s.dumb {
-		defer func() { _, _ = io.WriteString(s, "\x1b[?25h\x1b[?1049l") }() // gone when this fails
+		defer func() { _, _ = io.WriteString(s, "\r\x1b[?25h\x1b[?1049l") }() // gone when this fails
 		if _, err := io.WriteString(s, "\x1b[?1049h\x1b[?25l"); err != nil {
 			return err
 		}

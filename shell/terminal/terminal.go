@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"dipper/shell/cells"
 )
 
 // Size is that of a window, in cells.
@@ -30,9 +32,10 @@ type Screen struct {
 	dumb  bool
 	plain bool // dumb, or a VT100: neither colours nor marks around what is pasted
 
-	mu   sync.Mutex
-	out  io.Writer
-	size Size
+	mu      sync.Mutex
+	out     io.Writer
+	size    Size
+	midline bool // text stands before the cursor
 }
 
 // Open starts to work a terminal until ctx ends or in does. Keys are read all
@@ -94,10 +97,21 @@ func (s *Screen) Plain() bool { return s.plain }
 func (s *Screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := io.WriteString(s.out, crlf(string(p))); err != nil {
+	text := string(p)
+	if _, err := io.WriteString(s.out, crlf(text)); err != nil {
 		return 0, err
 	}
+	last := strings.LastIndexAny(text, "\r\n")
+	s.midline = s.midline && last < 0 || cells.Width(text[last+1:]) > 0
 	return len(p), nil
+}
+
+// unfinished reports whether the line that the cursor is in has text before it,
+// as after a program whose last line has no end.
+func (s *Screen) unfinished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.midline
 }
 
 // crlf ends lines as a terminal in raw mode wants it.
