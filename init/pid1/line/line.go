@@ -93,7 +93,8 @@ func (l *Line) listen() {
 }
 
 // Beat tells PID 1 that the control plane is alive. It is to be called about
-// every second, from where the work is done; 30 s of silence are a freeze.
+// every second, from where the work is done; Heartbeat.Freeze of PID 1 says how
+// much silence is a freeze.
 func (l *Line) Beat() {
 	// A lost beat is made up for by the next one.
 	_ = l.send(beat)
