@@ -21,7 +21,7 @@ import (
 )
 
 // build makes all files of the image. The Go part comes first: it fails within a
-// minute where it fails, and a new kernel takes ten.
+// minute where it fails, and a new kernel takes twenty.
 func (o order) build(ctx context.Context) (manifest.Manifest, error) {
 	if err := os.MkdirAll(o.output, 0o755); err != nil {
 		return manifest.Manifest{}, err

@@ -83,8 +83,9 @@ func (o Options) key(ctx context.Context, compiler gotool.Compiler, modules []go
 	return fmt.Sprintf("%x", hash.Sum(nil)), nil
 }
 
-// buildFlags leave HTTP/2 out, which wget can do without, and inlining: debugging commands need no speed, and the busybox
-// is a tenth smaller without (packed a sixth).
+// buildFlags leave HTTP/2 out, which wget can do without, and inlining: debugging
+// commands need no speed, and the busybox is a tenth smaller without (packed a
+// sixth).
 var buildFlags = []string{
 	"-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-gcflags=all=-l", "-ldflags=-s -w",
 }

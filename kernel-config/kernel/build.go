@@ -164,7 +164,7 @@ func (o Options) build(ctx context.Context, source Source, options []Option, key
 	if err := Verify(options, config); err != nil {
 		return fmt.Errorf("kernel configuration:\n%w", err)
 	}
-	o.Progress("building %s with %d jobs, about 10 minutes on 2 cores when nothing is built yet", key[:12], o.Jobs)
+	o.Progress("building %s with %d jobs, about 20 minutes on 2 cores when nothing is built yet", key[:12], o.Jobs)
 	if err := o.compile(ctx, tree, object, source); err != nil {
 		return err
 	}
