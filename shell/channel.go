@@ -43,6 +43,7 @@ type channel struct {
 	gone       atomic.Bool   // the client closed it, or the connection is over
 	lost       atomic.Bool   // the session says so
 	sits       atomic.Bool   // somebody is at a terminal
+	prompts    atomic.Bool   // and can type any command there
 	broken     atomic.Bool   // its input ended, or its output failed
 }
 
@@ -190,6 +191,7 @@ func (ch *channel) start(ctx context.Context, w work) bool {
 	ch.ran = make(chan struct{})
 	ch.input = newInput(ch)
 	ch.sits.Store(ch.terminal != nil)
+	ch.prompts.Store(ch.terminal != nil && w.kind == "shell")
 	ctx = api.WithActor(ctx, ch.actor())
 	ch.begin = func() {
 		ok := ch.connection.goes(func() {
@@ -305,33 +307,45 @@ func (ch *channel) there() bool {
 	}
 }
 
-// output notes that the connection is in use, and when it breaks.
+// output notes when the connection breaks, and, unless there is a prompt, that
+// it is in use. What a display shows to an empty chair is no sign that anybody
+// sits there; a command that is all of its session is what a program waits for.
 type output struct {
 	io.Writer
 	ch *channel
 }
 
 func (o output) Write(p []byte) (int, error) {
-	o.ch.connection.touch()
 	n, err := o.Writer.Write(p)
+	if !o.ch.prompts.Load() {
+		o.ch.connection.touch()
+	}
 	o.ch.noted(err)
 	return n, err
 }
 
-// noted keeps that one direction ended, or that there was something in it.
+// noted keeps that one direction ended.
 func (ch *channel) noted(err error) {
 	if err != nil {
 		ch.broken.Store(true)
-		return
 	}
-	ch.connection.touch()
+}
+
+// receive reads what the client sends, which is a sign that it is in use.
+func (ch *channel) receive(p []byte) (int, error) {
+	n, err := ch.stream.Read(p)
+	if n > 0 {
+		ch.connection.touch()
+	}
+	ch.noted(err)
+	return n, err
 }
 
 // input is what the client sends. On a terminal, a signal is a key.
 type input struct {
 	ch *channel
 
-	once       sync.Once // starts the pump, on a terminal
+	once       sync.Once // starts the pump, on a terminal; else looks why the input ended
 	chunks     chan []byte
 	interrupts chan struct{}
 	rest       []byte
@@ -354,9 +368,7 @@ const ctrlC = 3
 
 func (in *input) Read(p []byte) (int, error) {
 	if in.ch.terminal == nil {
-		n, err := in.ch.stream.Read(p)
-		in.ch.noted(err)
-		return n, err
+		return in.readWhole(p)
 	}
 	in.once.Do(func() {
 		if !in.ch.connection.goes(in.pump) {
@@ -380,12 +392,27 @@ func (in *input) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// readWhole reads what is no terminal's. What a broken connection left of it is
+// no whole input: half a configuration may well be one that can be committed.
+func (in *input) readWhole(p []byte) (int, error) {
+	n, err := in.ch.receive(p)
+	if errors.Is(err, io.EOF) {
+		in.once.Do(func() {
+			if in.err = io.EOF; !in.ch.there() {
+				in.err = io.ErrUnexpectedEOF
+			}
+		})
+		err = in.err
+	}
+	return n, err
+}
+
 // pump reads until the client's input ends, which it does with the channel.
 func (in *input) pump() {
 	defer close(in.chunks)
 	for {
 		chunk := make([]byte, 4096)
-		n, err := in.ch.stream.Read(chunk)
+		n, err := in.ch.receive(chunk)
 		if n > 0 {
 			select {
 			case in.chunks <- chunk[:n]:
@@ -393,7 +420,6 @@ func (in *input) pump() {
 				return
 			}
 		}
-		in.ch.noted(err)
 		if err != nil {
 			in.err = err
 			return

@@ -31,7 +31,7 @@ type connection struct {
 	visitor *access.Visitor
 	alarm   *time.Timer   // ends it when there is no login, or no session
 	done    chan struct{} // closed at its end
-	active  atomic.Int64  // when data last went either way, as UnixNano
+	active  atomic.Int64  // when it was last in use, as UnixNano
 	watched sync.Once
 	running sync.WaitGroup // its sessions
 
@@ -158,7 +158,7 @@ func (c *connection) watch(conn *gossh.ServerConn, g access.Grant) {
 }
 
 // keepAlive asks the client from time to time whether it is there, and ends
-// the connection when it is not, or when nothing happens in any session.
+// the connection when it is not, or when nobody uses any of its sessions.
 func (c *connection) keepAlive(conn *gossh.ServerConn) {
 	every := c.server.Times.Keepalive
 	ticker := time.NewTicker(every)
@@ -251,5 +251,5 @@ func (c *connection) leaveSession(ch *channel) {
 	c.server.sessions.Add(-1)
 }
 
-// touch notes that data went one way or the other.
+// touch notes that the connection is in use.
 func (c *connection) touch() { c.active.Store(time.Now().UnixNano()) }
