@@ -328,8 +328,11 @@ func (s *Store) adopt(now time.Time) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.forget()
 	}
-	if err != nil || s.current != 0 {
-		return err
+	if err != nil {
+		return fmt.Errorf("read %s: %w", BootFile, err)
+	}
+	if s.current != 0 {
+		return nil
 	}
 	_, err = s.Save(Revision{Time: now, Via: "found on the volume"}, boot)
 	return err

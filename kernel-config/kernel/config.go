@@ -45,6 +45,7 @@ type Mismatch struct {
 	Got  string
 }
 
+// Error names the line that asks for the option, and what usually is the reason.
 func (m *Mismatch) Error() string {
 	return fmt.Sprintf("%s: %s: wanted %s, got %s (is what it depends on set, does something select it, "+
 		"does this kernel have it?)", m.Want.position(), m.Want.Name, m.Want.Value, m.Got)

@@ -26,6 +26,7 @@ type Option struct {
 	Line  int
 }
 
+// String is the option as a .config has it.
 func (o Option) String() string {
 	if o.Value == unset {
 		return "# " + o.Name + " is not set"

@@ -20,6 +20,7 @@ type MissingPackageError struct {
 	Packages []string // Debian packages that have it
 }
 
+// Error names the command that helps.
 func (e *MissingPackageError) Error() string {
 	return fmt.Sprintf("%s is missing: apt-get install %s", e.What, strings.Join(e.Packages, " "))
 }

@@ -17,6 +17,7 @@ const (
 	ToStation
 )
 
+// String is the direction in words.
 func (d Direction) String() string {
 	if d == FromStation {
 		return "from station"

@@ -17,6 +17,7 @@ type Build struct {
 // NotBuiltError says that something must be built first.
 type NotBuiltError struct{ Path string }
 
+// Error names what to run.
 func (e *NotBuiltError) Error() string {
 	return fmt.Sprintf("%s is not built yet: make image", e.Path)
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"sync"
 
 	"dipper/appliance/api"
 	"dipper/qemu/machine"
@@ -50,9 +49,8 @@ func serveControl(ctx context.Context, m *machine.Machine, path string) (*contro
 		ReadHeaderTimeout: answerDeadline,
 	}
 	stop := context.AfterFunc(ctx, func() { c.server.Close(); transport.CloseIdleConnections() })
-	var once sync.Once
 	go func() {
-		defer once.Do(func() { close(c.served) })
+		defer close(c.served)
 		defer stop()
 		_ = c.server.Serve(listener) // ends when it is closed, by ctx
 	}()
@@ -64,7 +62,8 @@ func (c *control) wait() { <-c.served }
 // refuse tells a client on this side what the machine cannot.
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusBadGateway
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+	var failure net.Error
+	if errors.As(err, &failure) && failure.Timeout() {
 		status = http.StatusGatewayTimeout
 	}
 	http.Error(w, err.Error(), status)
