@@ -16,6 +16,7 @@ import (
 	"dipper/appliance/api"
 	"dipper/shell/access"
 	"dipper/shell/session"
+	"dipper/shell/terminal"
 )
 
 // Bounds of what a client may ask for.
@@ -45,6 +46,7 @@ type channel struct {
 	sits       atomic.Bool   // somebody is at a terminal
 	prompts    atomic.Bool   // and can type any command there
 	broken     atomic.Bool   // its input ended, or its output failed
+	unread     atomic.Bool   // nobody reads the output any more
 }
 
 // serve answers the client's requests until the channel is closed.
@@ -86,6 +88,9 @@ func (ch *channel) request(ctx context.Context, req *gossh.Request) bool {
 		return ch.signal(req.Payload)
 	case "break":
 		return ch.interrupt()
+	case "eow@openssh.com": // OpenSSH's PROTOCOL, section 2.1
+		ch.unread.Store(true)
+		return true
 	case "shell":
 		return ch.start(ctx, work{kind: "shell"})
 	case "exec", "subsystem":
@@ -257,7 +262,17 @@ func (ch *channel) converse() Conversation {
 	return ch.connection.server.Begin(s)
 }
 
-func (ch *channel) stdout() io.Writer { return output{ch.stream, ch} }
+func (ch *channel) stdout() io.Writer { return read{output{ch.stream, ch}} }
+
+// read is output until its reader is gone, as head is after ten lines.
+type read struct{ output }
+
+func (r read) Write(p []byte) (int, error) {
+	if r.ch.unread.Load() {
+		return 0, terminal.ErrEnough
+	}
+	return r.output.Write(p)
+}
 
 // stderr is the terminal where there is one, as on every system.
 func (ch *channel) stderr() io.Writer {

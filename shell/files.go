@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -36,6 +37,10 @@ const (
 	loadFile     = "/load.yaml"
 	revisionsDir = "/revisions"
 )
+
+// maxOpenFiles is how many files a client may hold open: each is a whole
+// configuration in memory.
+const maxOpenFiles = 16
 
 // serveFiles speaks sftp until the client has enough.
 func (ch *channel) serveFiles(ctx context.Context) (status int) {
@@ -64,6 +69,7 @@ type fileView struct {
 	ctx   context.Context
 	files Files
 	admin bool
+	open  atomic.Int32 // files that the client holds open
 	// errors is where what is wrong is said in full: OpenSSH's scp and sftp
 	// show the status code of an answer, and not its text.
 	errors io.Writer
@@ -89,11 +95,36 @@ func statusOf(err error) error {
 
 // Fileread opens a configuration for reading.
 func (v *fileView) Fileread(r *sftp.Request) (io.ReaderAt, error) {
-	text, err := v.text(r.Filepath)
-	if err != nil {
+	if err := v.room(); err != nil {
 		return nil, v.fail(err)
 	}
-	return strings.NewReader(text), nil
+	text, err := v.text(r.Filepath)
+	if err != nil {
+		v.open.Add(-1)
+		return nil, v.fail(err)
+	}
+	return &download{strings.NewReader(text), v}, nil
+}
+
+// room makes room for one more open file.
+func (v *fileView) room() error {
+	if v.open.Add(1) > maxOpenFiles {
+		v.open.Add(-1)
+		return fmt.Errorf("more than %d open files", maxOpenFiles)
+	}
+	return nil
+}
+
+// download is a configuration that is being read.
+type download struct {
+	*strings.Reader
+	view *fileView
+}
+
+// Close makes room for another.
+func (d *download) Close() error {
+	d.view.open.Add(-1)
+	return nil
 }
 
 func (v *fileView) text(name string) (string, error) {
@@ -131,14 +162,19 @@ func (v *fileView) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	if !v.admin {
 		return nil, v.fail(fmt.Errorf("load.yaml: %w: only an admin may commit", fs.ErrPermission))
 	}
+	if err := v.room(); err != nil {
+		return nil, v.fail(err)
+	}
 	return &upload{view: v}, nil
 }
 
 // upload is a configuration that is being written.
 type upload struct {
 	view *fileView
+
 	mu   sync.Mutex
 	text []byte
+	lost error // the connection broke while it was open
 }
 
 // WriteAt takes a part. Clients write several at once, in any order.
@@ -155,10 +191,23 @@ func (u *upload) WriteAt(p []byte, at int64) (int, error) {
 	return copy(u.text[at:], p), nil
 }
 
-// Close commits.
+// TransferError is told before Close when the client did not close the file
+// (sftp.TransferError).
+func (u *upload) TransferError(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lost = err
+}
+
+// Close commits, unless the client has gone: what there is of the file may be
+// half of it.
 func (u *upload) Close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.view.open.Add(-1)
+	if u.lost != nil {
+		return u.view.fail(fmt.Errorf("load.yaml: nothing was committed: %w", u.lost))
+	}
 	if len(bytes.TrimSpace(u.text)) == 0 {
 		return u.view.fail(errors.New("load.yaml: empty: nothing was committed"))
 	}
