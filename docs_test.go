@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -104,6 +105,42 @@ func TestDocsNameWhatExists(t *testing.T) {
 				t.Errorf("%s names %q: the Makefile has no such target", page, found[0])
 			}
 		}
+	}
+}
+
+var (
+	route     = regexp.MustCompile(`HandleFunc\("([A-Z]+) (/[^"]+)"`)
+	parameter = regexp.MustCompile(`{([a-z]+)}`)
+)
+
+// TestEveryCallIsInTheReference wants each call of the control socket in
+// docs/api.md, with its method or, in a list, behind one that has it.
+func TestEveryCallIsInTheReference(t *testing.T) {
+	reference, err := os.ReadFile("docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob("appliance/api/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, source := range sources {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range route.FindAllStringSubmatch(string(text), -1) {
+			calls++
+			written := regexp.QuoteMeta(parameter.ReplaceAllStringFunc(found[2], strings.ToUpper))
+			written = strings.NewReplacer(`\{`, "", `\}`, "").Replace(written)
+			if !regexp.MustCompile("`(" + found[1] + " )?" + written + "[`?]").Match(reference) {
+				t.Errorf("docs/api.md lacks %s %s", found[1], found[2])
+			}
+		}
+	}
+	if calls < 30 {
+		t.Errorf("%d calls found in appliance/api: is this still how they are made?", calls)
 	}
 }
 
