@@ -79,8 +79,8 @@ func anchors(text string) []string {
 	return names
 }
 
-// inTree is what a page says in code about the tree: a path below one of its
-// directories, or a target of the Makefile.
+// What a page says in code about the tree: a path below one of its directories, a
+// package, a target of the Makefile.
 var (
 	inTree = regexp.MustCompile("`((?:appliance|docs|examples|image|init|kernel-config|qemu|shell)/[A-Za-z0-9_./-]+)`")
 	goRun  = regexp.MustCompile(`go (?:run|test) (?:-\S+ )*\./([a-z/-]+)`)
@@ -103,6 +103,42 @@ func TestDocsNameWhatExists(t *testing.T) {
 		for _, found := range target.FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(string(makefile), "\n"+found[1]+":") {
 				t.Errorf("%s names %q: the Makefile has no such target", page, found[0])
+			}
+		}
+	}
+}
+
+var (
+	goFile   = regexp.MustCompile("`([a-z_]+\\.go)`")
+	testName = regexp.MustCompile("`(Test[A-Za-z]+)`")
+	function = regexp.MustCompile(`(?m)^func (Test[A-Za-z]+)\(`)
+)
+
+// TestDocsNameCodeThatExists wants every test and file of Go that the pages name,
+// wherever it is.
+func TestDocsNameCodeThatExists(t *testing.T) {
+	there := make(map[string]bool)
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, _ fs.DirEntry, err error) error {
+		switch {
+		case name == "build" || name == ".git": // other tests write there
+			return fs.SkipDir
+		case err != nil || path.Ext(name) != ".go":
+			return err
+		}
+		text, err := os.ReadFile(name)
+		there[path.Base(name)] = true
+		for _, found := range function.FindAllStringSubmatch(string(text), -1) {
+			there[found[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, text := range pages(t) {
+		for _, found := range append(goFile.FindAllStringSubmatch(text, -1), testName.FindAllStringSubmatch(text, -1)...) {
+			if !there[found[1]] {
+				t.Errorf("%s names %s, which is nowhere", page, found[1])
 			}
 		}
 	}
