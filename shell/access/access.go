@@ -103,7 +103,12 @@ func compileUser(u api.User) (*user, []error) {
 			problems = append(problems, fmt.Errorf("user %q: key %d is ignored: %w", u.Name, i+1, err))
 			continue
 		}
-		out.keys[string(key.public.Marshal())] = key
+		wire := string(key.public.Marshal())
+		if _, twice := out.keys[wire]; twice {
+			problems = append(problems, fmt.Errorf("user %q: key %d is ignored: it is there already, and the first one counts", u.Name, i+1))
+			continue
+		}
+		out.keys[wire] = key
 	}
 	if u.PasswordHash != "" {
 		var err error

@@ -123,19 +123,28 @@ func TestBadLines(t *testing.T) {
 	}
 	good, other := newKey(t), newKey(t)
 	bad := map[string]string{
-		"":                                     "no public key",
-		"ssh-ed25519 AAAA":                     "no public key",
-		"\x00\xff\xfe":                         "no public key",
-		strings.Repeat("x", 1<<20):             "no public key",
-		"# a comment":                          "no public key",
-		line(good) + "\n" + line(newKey(t)):    "more than one line",
-		"environment=\"A=b\" " + line(other):   "option",
-		`from="host.example" ` + line(other):   "is no address",
-		`from="!10.0.0.1" ` + line(other):      "without allowing any",
-		`expiry-time="soon" ` + line(other):    "expected a time",
-		"verify-required " + line(other):       "not supported",
-		"cert-authority " + line(other):        "certificate authorities",
-		string(ssh.MarshalAuthorizedKey(weak)): "less than 2048 bits",
+		"":                                                         "no public key",
+		"ssh-ed25519 AAAA":                                         "no public key",
+		"\x00\xff\xfe":                                             "no public key",
+		strings.Repeat("x", 1<<20):                                 "no public key",
+		"# a comment":                                              "no public key",
+		line(good) + "\n" + line(newKey(t)):                        "more than one line",
+		"environment=\"A=b\" " + line(other):                       "option",
+		`from="host.example" ` + line(other):                       "is no address",
+		`from="!10.0.0.1" ` + line(other):                          "without allowing any",
+		`expiry-time="soon" ` + line(other):                        "expected a time",
+		"verify-required " + line(other):                           "not supported",
+		`command="" ` + line(other):                                "expected a command",
+		`command=" " ` + line(other):                               "expected a command",
+		"command " + line(other):                                   "expected a command",
+		"from " + line(other):                                      "is no address",
+		"expiry-time " + line(other):                               "expected a time",
+		`principals="admin" ` + line(other):                        "not supported",
+		`from="::ffff:10.0.0.0/104" ` + line(other):                "is no address",
+		`command="show version",command="show log" ` + line(other): "given twice",
+		`from="10.0.0.1",FROM="0.0.0.0/0" ` + line(other):          "given twice",
+		"cert-authority " + line(other):                            "certificate authorities",
+		string(ssh.MarshalAuthorizedKey(weak)):                     "less than 2048 bits",
 	}
 	for text, want := range bad {
 		r, problems := Compile(api.Access{
@@ -151,6 +160,19 @@ func TestBadLines(t *testing.T) {
 		if _, err := r.Key("admin", other.PublicKey(), home, noon); err == nil {
 			t.Errorf("%.40q lets somebody in", text)
 		}
+	}
+}
+
+// TestKeyTwice keeps the first of two lines with one key: a second one must not
+// take its restrictions off.
+func TestKeyTwice(t *testing.T) {
+	key := newKey(t)
+	r, problems := Compile(api.Access{Users: []api.User{{Name: "admin", Role: api.Admin, Keys: []string{
+		`restrict,command="show version" ` + line(key), line(key),
+	}}}})
+	g, err := r.Key("admin", key.PublicKey(), home, noon)
+	if err != nil || g.ForceCommand != "show version" || len(problems) != 1 || !strings.Contains(problems[0].Error(), "key 2 is ignored") {
+		t.Errorf("got %+v, %v; problems %v", g, err, problems)
 	}
 }
 
@@ -221,6 +243,8 @@ func TestCertificate(t *testing.T) {
 		"other address":       {edit: critical("source-address", "192.168.4.0/24"), from: away, err: "does not count from 10.9.8.7"},
 		"broken address":      {edit: critical("source-address", "everywhere"), err: "is no address"},
 		"force-command":       {edit: critical("force-command", "show services"), want: Grant{ForceCommand: "show services"}},
+		"forced to nothing":   {edit: critical("force-command", " "), err: "names no command"},
+		"forced to no value":  {edit: critical("force-command", ""), err: "names no command"},
 		"unknown restriction": {edit: critical("verify-required", ""), err: "unsupported critical option"},
 	}
 	for name, tt := range tests {

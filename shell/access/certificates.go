@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -43,6 +44,10 @@ func (r *Rules) certificate(u *user, cert *ssh.Certificate, from netip.Addr, now
 	if err := r.genuine(u, cert, now); err != nil {
 		return deny(err)
 	}
+	command, forced := cert.CriticalOptions[optionForceCommand]
+	if forced && strings.TrimSpace(command) == "" {
+		return deny(fmt.Errorf("%s: names no command", optionForceCommand))
+	}
 	if list, ok := cert.CriticalOptions[optionSourceAddress]; ok {
 		allowed, err := parseSources(list)
 		if err != nil {
@@ -57,7 +62,7 @@ func (r *Rules) certificate(u *user, cert *ssh.Certificate, from netip.Addr, now
 		User: u.name, Role: u.role,
 		Fingerprint:  ssh.FingerprintSHA256(cert.Key),
 		Means:        what,
-		ForceCommand: cert.CriticalOptions[optionForceCommand],
+		ForceCommand: command,
 		NoTerminal:   !terminal,
 		still: func(later *Rules) bool {
 			same := later.same(u)

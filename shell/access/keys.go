@@ -46,7 +46,13 @@ func parseAuthorizedKey(line string) (authorizedKey, error) {
 		return authorizedKey{}, err
 	}
 	key := authorizedKey{public: public}
+	given := map[string]bool{}
 	for _, o := range options {
+		name, _, _ := strings.Cut(strings.ToLower(o), "=")
+		if once := slices.Contains([]string{"command", "from", "expiry-time"}, name); once && given[name] {
+			return authorizedKey{}, fmt.Errorf("option %q is given twice", name)
+		}
+		given[name] = true
 		if err := key.option(o); err != nil {
 			return authorizedKey{}, fmt.Errorf("option %q: %w", o, err)
 		}
@@ -97,7 +103,9 @@ func (k *authorizedKey) option(option string) error {
 		"permitopen", "permitlisten", "port-forwarding", "agent-forwarding", "x11-forwarding", "user-rc":
 		// There is no forwarding and no rc file, whatever a key says.
 	case "command":
-		k.command = value
+		if k.command = value; strings.TrimSpace(value) == "" {
+			return errors.New(`expected a command, as in command="show services"`)
+		}
 	case "from":
 		var err error
 		k.from, err = parseSources(value)
@@ -167,6 +175,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() {
+		err = errors.New("an IPv4 network in the clothes of IPv6")
+	}
 	return prefix.Masked(), err
 }
 
