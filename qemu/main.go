@@ -1,5 +1,5 @@
 // Command qemu is the lab on the command line: clusters that stay up to be
-// looked at, and the demo.
+// looked at, the demo, and the benchmarks.
 //
 // It wires the packages below it to arguments and the terminal, and owns no
 // more than that.
@@ -19,7 +19,8 @@ const usage = `usage: go run ./qemu COMMAND
 
   lab SCENARIO                  boot examples/SCENARIO and keep it up until Ctrl-C
   demo                          boot S1, S2 and S3, send traffic, print what went where
-  bench [-o FILE] [-runs N]     measure how fast a director boots, beside Debian
+  bench [-parts boot,control,forwarding] [-o FILE] [-runs N] [-without-debian]
+                                measure boots beside Debian, work on the table, packets
 
 and while a lab is up, from another terminal:
 

@@ -31,6 +31,9 @@ var key = regexp.MustCompile(`^[0-9a-f]{16,64}(\.[a-z]+)?$`)
 // of a kind with it that have its name's suffix. A cache that is somebody else's is
 // left as it is.
 func Use(path string, now time.Time) error {
+	if !key.MatchString(filepath.Base(path)) {
+		return fmt.Errorf("BUG: cache: %s has no key for a name: it would stay for ever", path)
+	}
 	err := os.Chtimes(path, now, now)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return nil

@@ -89,3 +89,12 @@ func TestUseOfWhatIsNotThere(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// TestUseOfWhatIsNeverTidied: the Debian of the benchmark once stayed for ever,
+// because its name was no key.
+func TestUseOfWhatIsNeverTidied(t *testing.T) {
+	path := put(t, t.TempDir(), named(1, "-tuned"), 0)
+	if err := Use(path, now); err == nil || !strings.Contains(err.Error(), "BUG") {
+		t.Errorf("Use = %v, want a complaint about the name", err)
+	}
+}

@@ -66,7 +66,7 @@ func buildDebian(ctx context.Context, r reference, log func(string)) (*debian, e
 	if err != nil {
 		return nil, err
 	}
-	built := filepath.Join(home, "dipper", "debian-reference", key+"-"+string(r))
+	built := filepath.Join(home, "dipper", "debian-reference", key+"."+string(r)) // each kind has its own last few
 	if _, err := os.Stat(built); errors.Is(err, fs.ErrNotExist) {
 		log("building the Debian reference (" + string(r) + "), once: minutes")
 		if err := buildDebianIn(ctx, r, built); err != nil {
