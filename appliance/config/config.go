@@ -236,6 +236,7 @@ type VirtualAddress struct {
 	Address netip.Addr
 	Forward Forward // DR or TUN
 	Tunnel  Tunnel  // for TUN: what must be decapsulated
+	Through Family  // for TUN: of the outer packets, that of the RIP
 }
 
 // ResponderProtocol is what a Responder speaks.

@@ -246,6 +246,7 @@ type fileVirtualAddress struct {
 	address field[netip.Addr]
 	forward field[Forward]
 	tunnel  field[fileTunnel]
+	through field[Family]
 }
 
 func (v *fileVirtualAddress) keys() []key {
@@ -254,6 +255,8 @@ func (v *fileVirtualAddress) keys() []key {
 		{"forward", "as in the director's service",
 			required(scalar(&v.forward, choice("forwarding method", forwardSynonyms(), DR, TUN, NAT)))},
 		{"tunnel", "as in the director's service", section(&v.tunnel, (*fileTunnel).keys)},
+		{"through", "the tunnel's family, where it is not the VIP's",
+			scalar(&v.through, choice("address family", nil, IPv4, IPv6).otherwise("that of address"))},
 	}
 }
 

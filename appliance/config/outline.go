@@ -186,6 +186,9 @@ func (v VirtualAddress) outline() outline {
 	o.identify("address", v.Address.String())
 	o.text("forward", string(v.Forward))
 	o.add(v.Tunnel.outline())
+	if v.Forward == TUN {
+		o.unless("through", string(v.Through), string(familyOf(v.Address)))
+	}
 	return o
 }
 

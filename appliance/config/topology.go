@@ -93,6 +93,14 @@ func (t *topology) owner(a netip.Addr) (ownAddress, bool) {
 	return t.own[i], true
 }
 
+// has says whether an interface has, or may get, an address of a family.
+func (t *topology) has(family Family) bool {
+	if t.uncertain || family == IPv4 && t.unknown4 || family == IPv6 && t.unknown6 {
+		return true
+	}
+	return slices.ContainsFunc(t.own, func(own ownAddress) bool { return familyOf(own.prefix.Addr()) == family })
+}
+
 // connected gives the interface whose network holds a, the most specific one.
 func (t *topology) connected(a netip.Addr) (ownAddress, bool) {
 	i, found := t.connections.longest(a)

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "fmt"
 
 func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) Tunnel {
 	if !forward.valid {
@@ -46,7 +43,7 @@ func (t *topology) narrow(server RealServer, family Family) *fault {
 	if family == IPv6 {
 		inner = 1280
 	}
-	overhead := tunnelOverhead(server.Tunnel, server.Address)
+	overhead := tunnelOverhead(server.Tunnel, familyOf(server.Address))
 	if !configured || mtu >= inner+overhead {
 		return nil
 	}
@@ -59,9 +56,9 @@ func (t *topology) narrow(server RealServer, family Family) *fault {
 // and 4 (draft-ietf-intarea-gue) and 8 for remote checksum offload
 // (ip_vs_xmit.c, ipvs_gue_encap), for GRE a header of 4 and a checksum of 4
 // (RFC 2784).
-func tunnelOverhead(t Tunnel, rip netip.Addr) int {
+func tunnelOverhead(t Tunnel, through Family) int {
 	overhead := 20
-	if rip.Is6() {
+	if through == IPv6 {
 		overhead = 40
 	}
 	switch {
@@ -83,9 +80,9 @@ func (r *resolver) checkDecapsulationMTU(at place, vip VirtualAddress) {
 	if vip.Forward != TUN || vip.Address.Is4() {
 		return
 	}
-	least := 1280 + tunnelOverhead(vip.Tunnel, vip.Address)
+	least := 1280 + tunnelOverhead(vip.Tunnel, vip.Through)
 	for _, own := range r.net.own {
-		if mtu, configured := r.net.mtu[own.link]; configured && mtu < least && own.prefix.Addr().Is6() {
+		if mtu, configured := r.net.mtu[own.link]; configured && mtu < least && familyOf(own.prefix.Addr()) == vip.Through {
 			r.report(at, fault{problem: fmt.Sprintf("the MTU %d of %s is too small for tunnelled IPv6", mtu, own.link),
 				expected: fmt.Sprintf("at least %d", least)})
 			return

@@ -48,12 +48,29 @@ func (r *resolver) resolveVirtualAddress(item field[fileVirtualAddress]) (Virtua
 	if !hasAddress {
 		return resolved, false
 	}
+	resolved.Through = r.resolveThrough(raw)
 	if own, mine := r.net.owner(resolved.Address); mine {
 		r.report(raw.address.at, fault{problem: fmt.Sprintf("%s is an address of %s as well, on line %d", resolved.Address, own.link, own.at.line),
 			hint: "a real server must not answer for the VIP on the network: keep it here only"})
 	}
 	r.checkDecapsulationMTU(raw.address.at, resolved)
 	return resolved, true
+}
+
+// resolveThrough gives the family of the packets that a tunnel's come in.
+func (r *resolver) resolveThrough(raw fileVirtualAddress) Family {
+	if raw.forward.value != TUN {
+		if raw.through.given && raw.forward.valid {
+			r.report(raw.through.at, fault{problem: fmt.Sprintf("forward %s has no tunnel", raw.forward.value), hint: "remove it, or write forward: tun"})
+		}
+		return ""
+	}
+	through := or(raw.through, familyOf(raw.address.value))
+	if raw.through.valid && !r.net.has(through) {
+		r.report(raw.through.at, fault{problem: fmt.Sprintf("no interface has an %s address, to which the director could send", through),
+			hint: "give one an address of this family, or remove this"})
+	}
+	return through
 }
 
 // checkDecapsulation reports what the kernel encapsulates, as a director, but

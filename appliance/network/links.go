@@ -325,6 +325,9 @@ func (p *linkPlan) settleLink(want Link, have map[string]Link, desired []Link) {
 		p.settleBond(want, now, existed, have)
 	}
 	bond, member := bondOf(want.Name, desired)
+	if want.AnyInside != now.AnyInside && want.Name == ip6Tunnel {
+		p.settle = append(p.settle, setInside{any: want.AnyInside})
+	}
 	if want.MTU != 0 && now.MTU != want.MTU && !member {
 		p.settle = append(p.settle, setMTU{link: want.Name, mtu: want.MTU})
 	}

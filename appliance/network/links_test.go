@@ -95,7 +95,7 @@ func TestTunnelEndsInNamespace(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	for _, link := range []string{"tunl0", "ip6tnl0", "gre0", "ip6gre0"} {
+	for _, link := range []string{"tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0"} {
 		kernelDoes(t, "ip link show "+link)
 	}
 	kernelDoes(t, "ip fou show")
@@ -107,13 +107,21 @@ func TestTunnelEndsInNamespace(t *testing.T) {
 		},
 		FOU: []FOU{{Port: 6080}, {Port: 6080, IPv6: true}, {Port: 7000}},
 	}
-	for _, link := range []string{"lo", "tunl0", "ip6tnl0", "gre0", "ip6gre0"} {
-		desired.Links = append(desired.Links, Link{Name: link, Kind: Fallback})
+	for _, link := range []string{"lo", "tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0"} {
+		desired.Links = append(desired.Links, Link{Name: link, Kind: Fallback, AnyInside: link == "ip6tnl0"})
 	}
-	desired.Addresses = []Address{vip("tunl0", "192.168.10.110/32"), vip("ip6tnl0", "2001:db8::110/128")}
+	desired.Addresses = []Address{vip("tunl0", "192.168.10.110/32"), vip("ip6tnl0", "2001:db8::110/128"),
+		vip("ip6tnl0", "192.168.10.111/32"), vip("sit0", "2001:db8::111/128")}
+	inside := func(want string) {
+		t.Helper()
+		if got := run(t, "ip -6 tunnel show ip6tnl0"); !strings.Contains(got, want) {
+			t.Errorf("%q: want it to have %s inside", got, want)
+		}
+	}
 	reach(t, k, desired)
 	settled(t, k, desired)
-	for _, link := range []string{"tunl0", "ip6tnl0", "gre0", "ip6gre0"} {
+	inside(": any/ipv6")
+	for _, link := range []string{"tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0"} {
 		if got := run(t, "ip link show "+link); !strings.Contains(got, ",UP") {
 			t.Errorf("not up: %s", got)
 		}
@@ -130,7 +138,11 @@ func TestTunnelEndsInNamespace(t *testing.T) {
 	}
 	fou("port 6080 gue", "port 6080 gue -6", "port 7000 gue")
 	desired.FOU = desired.FOU[1:2]
+	for i := range desired.Links {
+		desired.Links[i].AnyInside = false
+	}
 	reach(t, k, desired)
 	fou("port 6080 gue -6")
 	settled(t, k, desired)
+	inside(": ipv6/ipv6")
 }

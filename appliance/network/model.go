@@ -44,7 +44,7 @@ const (
 	Other    LinkKind = "other"    // observed only: made by somebody else, such as a bridge
 	VLAN     LinkKind = "vlan"     // made
 	Bond     LinkKind = "bond"     // made
-	Fallback LinkKind = "fallback" // lo, tunl0, ip6tnl0, gre0, ip6gre0: exists in every kernel of ours
+	Fallback LinkKind = "fallback" // lo, tunl0, sit0, ip6tnl0, gre0, ip6gre0: exists in every kernel of ours
 )
 
 // Link is a network interface that should exist and be up.
@@ -59,6 +59,7 @@ type Link struct {
 	BondMode    string // Bond
 	BondMembers []string
 	BondMIIMon  time.Duration
+	AnyInside   bool // ip6tnl0: takes IPv4 out of IPv6 too, not only IPv6
 
 	Index        int    // observed: the kernel's number
 	MAC          string // observed: hardware address, lower case

@@ -110,6 +110,9 @@ func observedLink(l netlink.Link, names map[int]string) Link {
 			link.Kind = Physical
 		}
 	}
+	if t, tunnel := l.(*netlink.Ip6tnl); tunnel {
+		link.AnyInside = t.Proto == 0
+	}
 	return link
 }
 
@@ -188,7 +191,8 @@ func (k *Kernel) observeAddresses(links []Link, desired []Address, at time.Time)
 		if err != nil {
 			return nil, fmt.Errorf("addresses: %w", err)
 		}
-		if _, wanted := wants.find(a.Address); !a.kernels || wanted {
+		_, wanted := wants.find(a.Address)
+		if kernels := a.kernels || a.Link == "sit0" && isCompatible(a.Prefix.Addr()); !kernels || wanted {
 			addresses = append(addresses, a.Address)
 		}
 	}
@@ -263,6 +267,13 @@ func isKernels(a netip.Addr, proto byte, flags uint32) bool {
 		return true
 	}
 	return a.Is6() && flags&unix.IFA_F_TEMPORARY != 0
+}
+
+// isCompatible tells addresses such as ::192.0.2.1, which the kernel makes of
+// all IPv4 addresses of the machine when sit0 comes up (addrconf.c,
+// add_v4_addrs).
+func isCompatible(a netip.Addr) bool {
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 96).Contains(a)
 }
 
 func (k *Kernel) observeRoutes(links []Link) ([]Route, error) {

@@ -30,6 +30,12 @@ services:
   gue4: {listen: "192.0.2.18:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: 192.0.2.100}]}
   gue6: {listen: "[2001:db8::18]:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: "2001:db8::100"}]}
   udptun4: {listen: "192.0.2.16:7", protocol: udp, forward: tun, real-servers: [{address: 192.0.2.100}]}
+  ipip64: {listen: "192.0.2.26:80", protocol: tcp, forward: tun, real-servers: [{address: "2001:db8::100"}]}
+  ipip46: {listen: "[2001:db8::26]:80", protocol: tcp, forward: tun, real-servers: [{address: 192.0.2.100}]}
+  gre64: {listen: "192.0.2.27:80", protocol: tcp, forward: tun, tunnel: {type: gre}, real-servers: [{address: "2001:db8::100"}]}
+  gre46: {listen: "[2001:db8::27]:80", protocol: tcp, forward: tun, tunnel: {type: gre}, real-servers: [{address: 192.0.2.100}]}
+  gue64: {listen: "192.0.2.28:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: "2001:db8::100"}]}
+  gue46: {listen: "[2001:db8::28]:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: 192.0.2.100}]}
   udptun6: {listen: "[2001:db8::16]:7", protocol: udp, forward: tun, real-servers: [{address: "2001:db8::100"}]}
 `
 
@@ -47,6 +53,12 @@ virtual-addresses:
   - {address: "2001:db8::17", forward: tun, tunnel: {type: gre}}
   - {address: 192.0.2.18, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}}
   - {address: "2001:db8::18", forward: tun, tunnel: {type: gue, port: 6080, checksum: true}}
+  - {address: 192.0.2.26, forward: tun, through: ipv6}
+  - {address: "2001:db8::26", forward: tun, through: ipv4}
+  - {address: 192.0.2.27, forward: tun, tunnel: {type: gre}, through: ipv6}
+  - {address: "2001:db8::27", forward: tun, tunnel: {type: gre}, through: ipv4}
+  - {address: 192.0.2.28, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, through: ipv6}
+  - {address: "2001:db8::28", forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, through: ipv4}
 serve:
   - {protocol: http, port: 80, size: 2000000}
   - {protocol: tcp-echo, port: 7}
@@ -85,6 +97,9 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 		"ipip": "192.0.2.16", "ipip, IPv6": "[2001:db8::16]",
 		"gre": "192.0.2.17", "gre, IPv6": "[2001:db8::17]",
 		"gue": "192.0.2.18", "gue, IPv6": "[2001:db8::18]",
+		"ipip through IPv6": "192.0.2.26", "ipip, IPv6 through IPv4": "[2001:db8::26]",
+		"gre through IPv6": "192.0.2.27", "gre, IPv6 through IPv4": "[2001:db8::27]",
+		"gue through IPv6": "192.0.2.28", "gue, IPv6 through IPv4": "[2001:db8::28]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, want := run(t, "curl -sS -m 60 http://"+vip+"/ | tail -c 16"), "000000001999984"; got != want {
@@ -98,7 +113,7 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 	}
 	t.Run("what the director counted", func(t *testing.T) {
 		// The kernel sums its counters up every two seconds.
-		const services = 8
+		const services = 14
 		for {
 			counted, wrong := countedOnce(ctx, t, c.Appliance("director"))
 			if counted == services && len(wrong) == 0 {

@@ -28,15 +28,16 @@ const (
 // would not fit and the director would have to tell them so by ICMP, which
 // firewalls on the way like to drop.
 //
-// The path from the director is taken to carry mtu bytes, and the outer header
-// to be of v's family: through an IPv6 network the tunnel of an IPv4 VIP takes
-// 20 bytes more.
+// The path from the director is taken to carry mtu bytes.
 func clamp(v config.VirtualAddress, mtu int) network.MSSClamp {
-	ip := sizeIPv4
-	if v.Address.Is6() {
-		ip = sizeIPv6
+	outer, inner := sizeIPv4, sizeIPv4
+	if v.Through == config.IPv6 {
+		outer = sizeIPv6
 	}
-	mss := mtu - ip - overhead(v.Tunnel) - ip - sizeTCP
+	if v.Address.Is6() {
+		inner = sizeIPv6
+	}
+	mss := mtu - outer - overhead(v.Tunnel) - inner - sizeTCP
 	return network.MSSClamp{Source: v.Address, MSS: uint16(max(mss, 0))}
 }
 

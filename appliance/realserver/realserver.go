@@ -7,6 +7,7 @@ package realserver
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"dipper/appliance/config"
 	"dipper/appliance/network"
@@ -27,9 +28,7 @@ func Desired(cfg *config.Config, leases []network.Lease) network.State {
 	state := uplink.State(cfg.Network, leases)
 	state.Sysctls = append(state.Sysctls, sysctls(cfg)...)
 	mtu := smallestMTU(state)
-	for _, link := range decapsulators(cfg.VirtualAddresses) {
-		state.Links = append(state.Links, network.Link{Name: link, Kind: network.Fallback})
-	}
+	state.Links = append(state.Links, decapsulators(cfg.VirtualAddresses)...)
 	for _, v := range cfg.VirtualAddresses {
 		state.Addresses = append(state.Addresses, network.Address{
 			Link:   home(v),
@@ -45,42 +44,48 @@ func Desired(cfg *config.Config, leases []network.Lease) network.State {
 }
 
 // home is the link that holds v. The kernel's fallback devices decapsulate
-// whatever is meant for this machine and for no tunnel in particular.
+// whatever is meant for this machine and for no tunnel in particular. Those of
+// GRE take out either family. GUE strips its header, and what is left is IPIP.
 func home(v config.VirtualAddress) string {
-	if v.Forward != config.TUN {
+	switch gre := v.Tunnel.Type == config.GRE; {
+	case v.Forward != config.TUN:
 		return "lo"
-	}
-	switch v.Tunnel.Type {
-	case config.GRE:
-		if v.Address.Is6() {
-			return "ip6gre0"
-		}
+	case gre && v.Through == config.IPv6:
+		return "ip6gre0"
+	case gre:
 		return "gre0"
-	default: // GUE strips its header, and what is left is IPIP
-		if v.Address.Is6() {
-			return "ip6tnl0"
-		}
-		return "tunl0"
+	case v.Through == config.IPv6:
+		return "ip6tnl0"
+	case v.Address.Is6():
+		return "sit0"
 	}
+	return "tunl0"
 }
 
-// decapsulators returns the tunnel devices that virtual addresses need, sorted.
-func decapsulators(addresses []config.VirtualAddress) []string {
-	var links []string
+// decapsulators returns the tunnel devices that virtual addresses need, by name.
+func decapsulators(addresses []config.VirtualAddress) []network.Link {
+	var links []network.Link
 	for _, v := range addresses {
-		if v.Forward == config.TUN {
-			links = append(links, home(v))
+		if v.Forward != config.TUN {
+			continue
+		}
+		name := home(v)
+		i, found := slices.BinarySearchFunc(links, name, func(l network.Link, name string) int { return strings.Compare(l.Name, name) })
+		if !found {
+			links = slices.Insert(links, i, network.Link{Name: name, Kind: network.Fallback})
+		}
+		if name == "ip6tnl0" && v.Address.Is4() {
+			links[i].AnyInside = true
 		}
 	}
-	slices.Sort(links)
-	return slices.Compact(links)
+	return links
 }
 
 // ports returns the UDP ports on which GUE comes in.
 func ports(addresses []config.VirtualAddress) []network.FOU {
 	var all []network.FOU
 	for _, v := range addresses {
-		port := network.FOU{Port: v.Tunnel.Port, IPv6: v.Address.Is6()}
+		port := network.FOU{Port: v.Tunnel.Port, IPv6: v.Through == config.IPv6}
 		if v.Forward == config.TUN && v.Tunnel.Type == config.GUE && !slices.Contains(all, port) {
 			all = append(all, port)
 		}
@@ -99,7 +104,7 @@ func sysctls(cfg *config.Config) []network.Sysctl {
 	return slices.Concat(
 		forwarding,
 		silence(cfg.VirtualAddresses),
-		unfiltered(decapsulators(cfg.VirtualAddresses)),
+		unfiltered(cfg.VirtualAddresses),
 		deafToRedirects(cfg.Network.Interfaces),
 	)
 }
@@ -123,12 +128,11 @@ func silence(addresses []config.VirtualAddress) []network.Sysctl {
 // unfiltered lets in what comes out of a tunnel, though its sender, a client,
 // is reached by another link. Of "all" and the link's own setting the higher
 // counts. IPv6 has no such filter.
-func unfiltered(decapsulators []string) []network.Sysctl {
+func unfiltered(addresses []config.VirtualAddress) []network.Sysctl {
+	four := slices.DeleteFunc(slices.Clone(addresses), func(v config.VirtualAddress) bool { return v.Address.Is6() })
 	var settings []network.Sysctl
-	for _, link := range decapsulators {
-		if link == "tunl0" || link == "gre0" {
-			settings = append(settings, network.Sysctl{Path: "net/ipv4/conf/" + link + "/rp_filter", Value: "0"})
-		}
+	for _, link := range decapsulators(four) {
+		settings = append(settings, network.Sysctl{Path: "net/ipv4/conf/" + link.Name + "/rp_filter", Value: "0"})
 	}
 	if settings == nil {
 		return nil

@@ -253,6 +253,66 @@ virtual-addresses:
 	}
 }
 
+// TestThroughTheOtherFamily readies a real server for tunnels whose packets are
+// not of the VIP's family: the links that take the VIP's packets out of them,
+// and the MSS that leaves room for their headers.
+func TestThroughTheOtherFamily(t *testing.T) {
+	cfg := parse(t, `
+role: real-server
+network: {interfaces: {eth0: {addresses: [192.0.2.100/24, "2001:db8::100/64"]}}}
+virtual-addresses:
+  - {address: 192.0.2.15, forward: tun, through: ipv6}
+  - {address: "2001:db8::15", forward: tun, through: ipv4}
+  - {address: 192.0.2.16, forward: tun, tunnel: {type: gre}, through: ipv6}
+  - {address: "2001:db8::16", forward: tun, tunnel: {type: gre}, through: ipv4}
+  - {address: 192.0.2.17, forward: tun, tunnel: {type: gue}, through: ipv6}
+  - {address: "2001:db8::17", forward: tun, tunnel: {type: gue, port: 7080}, through: ipv4}
+`)
+	const want = `
+sysctl -w net.ipv4.ip_forward=0
+sysctl -w net.ipv6.conf.all.forwarding=0
+sysctl -w net.ipv4.conf.all.arp_ignore=1
+sysctl -w net.ipv4.conf.all.arp_announce=2
+sysctl -w net.ipv4.conf.all.rp_filter=0
+sysctl -w net.ipv4.conf.all.accept_redirects=0
+sysctl -w net.ipv4.conf.lo.arp_ignore=1
+sysctl -w net.ipv4.conf.lo.arp_announce=2
+sysctl -w net.ipv4.conf.ip6gre0.rp_filter=0
+sysctl -w net.ipv4.conf.ip6tnl0.rp_filter=0
+sysctl -w net.ipv4.conf.eth0.accept_redirects=0
+sysctl -w net.ipv6.conf.eth0.accept_redirects=0
+ip link set eth0 up
+ip link set gre0 up
+ip link set ip6gre0 up
+ip -6 tunnel change ip6tnl0 mode any
+ip link set ip6tnl0 up
+ip link set sit0 up
+ip fou add port 6080 gue -6
+ip fou add port 7080 gue
+ip addr add 192.0.2.100/24 dev eth0
+ip addr add 2001:db8::100/64 dev eth0
+ip addr add 192.0.2.15/32 dev ip6tnl0 noprefixroute
+ip addr add 2001:db8::15/128 dev sit0 nodad noprefixroute valid_lft forever preferred_lft 0
+ip addr add 192.0.2.16/32 dev ip6gre0 noprefixroute
+ip addr add 2001:db8::16/128 dev gre0 nodad noprefixroute valid_lft forever preferred_lft 0
+ip addr add 192.0.2.17/32 dev ip6tnl0 noprefixroute
+ip addr add 2001:db8::17/128 dev sit0 nodad noprefixroute valid_lft forever preferred_lft 0`
+	if diff := cmp.Diff(strings.TrimSpace(want), commands(t, cfg)); diff != "" {
+		t.Errorf("real server (-want +got):\n%s", diff)
+	}
+	var sizes []uint16
+	for _, c := range Desired(cfg, nil).MSSClamps {
+		sizes = append(sizes, c.MSS)
+	}
+	if diff := cmp.Diff([]uint16{
+		1500 - 40 - 20 - 20, 1500 - 20 - 40 - 20,
+		1500 - 40 - 4 - 20 - 20, 1500 - 20 - 4 - 40 - 20,
+		1500 - 40 - 8 - 4 - 20 - 20, 1500 - 20 - 8 - 4 - 40 - 20,
+	}, sizes); diff != "" {
+		t.Errorf("clamps (-want +got):\n%s", diff)
+	}
+}
+
 // TestVIPsAreNeverAnnounced is what a real server is about.
 func TestVIPsAreNeverAnnounced(t *testing.T) {
 	examples, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", "*.yaml"))
