@@ -280,14 +280,15 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 	defer context.AfterFunc(ctx, view.close)()
 	c.note(ctx, who, "login by "+g.Means+" on "+c.name, "ok")
 	size := device.Size()
-	if size.Width == 0 {
+	serial := size.Width == 0
+	if serial {
 		size = askSize(view, device)
 	}
 	stop := view.onIdle(c.follow(ctx, g, cancel))
 	defer stop()
 	err := c.begin(session.Session{
 		Actor: who, In: view, Out: device, Err: device, Env: map[string]string{"TERM": device.Type()},
-		Terminal: &session.Terminal{Width: size.Width, Height: size.Height, Type: device.Type()},
+		Terminal: &session.Terminal{Width: size.Width, Height: size.Height, Type: device.Type(), Asked: serial},
 	}).Interact(ctx)
 	lost := errors.Is(err, session.ErrLost)
 	if err != nil && !lost && ctx.Err() == nil {

@@ -66,6 +66,7 @@ func (e *Editor) ReadLine(ctx context.Context, p Prompter) (string, error) {
 	if e.screen.unfinished() {
 		e.emit("\n")
 	}
+	e.screen.askSize()
 	if !e.screen.plain {
 		defer e.emit("\x1b[?2004l")
 		e.emit("\x1b[?2004h") // pasted text comes between marks

@@ -493,3 +493,104 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// TestAskedSize: a serial line has nobody who tells its size, so the terminal is
+// asked before every prompt, and answers into what is typed.
+func TestAskedSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		screen := vt.New(30, 6)
+		answers := make(chan string, 8)
+		screen.Answers(func(a string) { answers <- a })
+		go func() {
+			for a := range answers {
+				_, _ = io.WriteString(keys, a) // the test ends it
+			}
+		}()
+		s := terminal.Open(t.Context(), terminal.Terminal{Type: "vt220", Asked: true}, in, screen)
+		e := terminal.NewEditor(s, nil)
+		lines := make(chan string)
+		go func() {
+			for {
+				line, err := e.ReadLine(t.Context(), helper{})
+				if err != nil {
+					close(lines)
+					return
+				}
+				lines <- line
+			}
+		}()
+		enter := func(text, want string) {
+			t.Helper()
+			if _, err := io.WriteString(keys, text+"\r"); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-lines; got != want {
+				t.Errorf("read %q, want %q", got, want)
+			}
+			synctest.Wait()
+		}
+		synctest.Wait()
+		if got := s.Size(); got != (terminal.Size{Width: 30, Height: 6}) {
+			t.Errorf("at first %+v", got)
+		}
+		screen.Resize(12, 4)
+		enter("one", "one")
+		if got := s.Size(); got != (terminal.Size{Width: 12, Height: 4}) {
+			t.Errorf("after a resize %+v", got)
+		}
+		// It wraps where the window ends now, and Shift-F3 is no answer.
+		enter("a line that is longer\x1b[1;2R", "a line that is longer")
+		if want := "lb1> a line\nthat is long\ner\nlb1> _"; !strings.HasSuffix(screen.Screen(), want) {
+			t.Errorf("screen:\n%s\nwant at its end:\n%s", screen.Screen(), want)
+		}
+		if u := screen.Unknown(); len(u) > 0 {
+			t.Errorf("the terminal does not know %q", u)
+		}
+		_ = keys.Close()
+		<-lines
+		close(answers)
+	})
+}
+
+// TestAskedDisplay: a display asks when it begins and when space is pressed.
+func TestAskedDisplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, keys := io.Pipe()
+		screen := vt.New(20, 4)
+		answers := make(chan string, 8)
+		screen.Answers(func(a string) { answers <- a })
+		go func() {
+			for a := range answers {
+				_, _ = io.WriteString(keys, a) // as above
+			}
+		}()
+		s := terminal.Open(t.Context(), terminal.Terminal{Type: "vt220", Asked: true}, in, screen)
+		done := make(chan error, 1)
+		go func() {
+			done <- s.Live(t.Context(), time.Hour, func(_ context.Context, size terminal.Size) ([]string, error) {
+				return []string{fmt.Sprintf("%d columns", size.Width)}, nil
+			})
+		}()
+		synctest.Wait()
+		if got := screen.Screen(); got != "20 columns" {
+			t.Errorf("at first %q", got)
+		}
+		screen.Resize(40, 10)
+		if _, err := io.WriteString(keys, " "); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := screen.Screen(); got != "40 columns" {
+			t.Errorf("after space %q", got)
+		}
+		if _, err := io.WriteString(keys, "q"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = keys.Close()
+		close(answers)
+	})
+}

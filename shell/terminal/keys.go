@@ -47,6 +47,7 @@ const (
 	keyResized
 	keyNotice // text is a message to show
 	keyRefresh
+	keyReport // text has "ROW;COLUMN"; never in the queue
 )
 
 // ErrGone tells that no more keys will come.
@@ -66,6 +67,7 @@ type keyQueue struct {
 	mu        sync.Mutex
 	waiting   []key
 	interrupt func()
+	reported  func(Size)    // takes where the terminal says that its cursor is; nil: nobody asked
 	err       error         // why there will be no more
 	ready     chan struct{} // something came
 	room      chan struct{} // something was taken
@@ -82,7 +84,11 @@ func (q *keyQueue) fill(ctx context.Context, in io.Reader) {
 	for {
 		n, err := in.Read(buf)
 		for _, c := range buf[:n] {
-			if k, whole := d.feed(c); whole {
+			switch k, whole := d.feed(c); {
+			case !whole:
+			case k.code == keyReport:
+				q.report(k.text)
+			default:
 				q.pushTyped(ctx, k)
 			}
 		}
@@ -90,6 +96,14 @@ func (q *keyQueue) fill(ctx context.Context, in io.Reader) {
 			q.end(err)
 			return
 		}
+	}
+}
+
+// report hands on where the cursor is. It is asked for at the lower right.
+func (q *keyQueue) report(text string) {
+	var size Size
+	if _, err := fmt.Sscanf(text, "%d;%d", &size.Height, &size.Width); err == nil && q.reported != nil {
+		q.reported(size)
 	}
 }
 
@@ -307,8 +321,11 @@ func (d *decoder) sequence(c byte) (key, bool) {
 	}
 	parameters := string(d.bytes)
 	d.state, d.bytes = ground, nil
-	if c == '~' {
+	switch c {
+	case '~':
 		return d.numbered(parameters)
+	case 'R':
+		return key{code: keyReport, text: parameters}, true
 	}
 	code := finalKey(c)
 	if modified := len(parameters) > 2; modified && code == keyLeft {

@@ -20,6 +20,7 @@ func (s *Screen) Live(ctx context.Context, every time.Duration, draw func(contex
 			return err
 		}
 	}
+	s.askSize()
 	for {
 		lines, err := draw(ctx, s.Size())
 		if err != nil {
@@ -75,7 +76,10 @@ func (s *Screen) pause(ctx context.Context, every time.Duration) (again bool, er
 			return false, err
 		case k.code == keyText && (k.text == "q" || k.text == "Q"), k.code == keyInterrupt, k.code == keyEOF:
 			return false, nil
-		case k.code == keyResized, k.code == keyText && k.text == " ":
+		case k.code == keyText && k.text == " ":
+			s.askSize()
+			return true, nil
+		case k.code == keyResized:
 			return true, nil
 		}
 	}

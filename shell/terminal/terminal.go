@@ -20,6 +20,7 @@ type Size struct{ Width, Height int }
 type Terminal struct {
 	Width, Height int         // 0: not known
 	Resized       <-chan Size // nil: never
+	Asked         bool        // a serial line: nobody tells its size, so the terminal is asked
 	Type          string      // as in TERM
 }
 
@@ -31,6 +32,7 @@ type Screen struct {
 	keys  keyQueue
 	dumb  bool
 	plain bool // dumb, or a VT100: neither colours nor marks around what is pasted
+	asked bool // for its size, before every prompt
 
 	mu      sync.Mutex
 	out     io.Writer
@@ -46,6 +48,9 @@ func Open(ctx context.Context, t Terminal, in io.Reader, out io.Writer) *Screen 
 	s.plain = s.dumb || strings.HasPrefix(t.Type, "vt10")
 	s.resize(Size{t.Width, t.Height})
 	s.keys.init()
+	if s.asked = t.Asked && !s.dumb; s.asked {
+		s.keys.reported = s.reported
+	}
 	go s.keys.fill(ctx, in)
 	if t.Resized != nil {
 		go s.follow(ctx, t.Resized)
@@ -68,18 +73,45 @@ func (s *Screen) follow(ctx context.Context, resized <-chan Size) {
 	}
 }
 
+// Sizes that are no nonsense.
+const (
+	leastWidth, leastHeight = 10, 3
+	mostSize                = 1000
+)
+
 // resize takes a new size; what is nonsense counts as not known.
 func (s *Screen) resize(size Size) {
-	const least, most = 10, 1000
-	if size.Width < least || size.Width > most {
+	if size.Width < leastWidth || size.Width > mostSize {
 		size.Width = defaultSize.Width
 	}
-	if size.Height < 3 || size.Height > most {
+	if size.Height < leastHeight || size.Height > mostSize {
 		size.Height = defaultSize.Height
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size = size
+}
+
+// askSize asks a terminal how large it is, by sending the cursor as far as it
+// goes and asking where it is (ECMA-48, CUP and DSR). The answer comes when it
+// comes, or never: nobody waits for it. Who types ahead is not looking.
+func (s *Screen) askSize() {
+	if !s.asked || s.keys.typedAhead() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Gone when this fails, which the next read says.
+	_, _ = io.WriteString(s.out, "\x1b7\x1b[999;999H\x1b[6n\x1b8")
+}
+
+// reported takes the answer.
+func (s *Screen) reported(size Size) {
+	if size.Width < leastWidth || size == s.Size() {
+		return // ESC [ 1 ; 2 R is also a key: Shift-F3
+	}
+	s.resize(size)
+	s.keys.push(key{code: keyResized})
 }
 
 // Size is the window's present size.

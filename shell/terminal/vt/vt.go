@@ -21,7 +21,9 @@ type Terminal struct {
 	wrap          bool   // the next character begins a new row
 	pending       string // of a sequence that is not whole
 	saved         *Terminal
-	hidden        bool     // the cursor
+	hidden        bool   // the cursor
+	marked        [2]int // where ESC 7 found the cursor
+	answers       func(string)
 	unknown       []string // what it did not understand
 	scrolled      []string // rows that left at the top
 }
@@ -31,6 +33,29 @@ func New(width, height int) *Terminal {
 	t := &Terminal{width: width, height: height}
 	t.clear()
 	return t
+}
+
+// Answers has what the terminal says of itself sent to somebody. Without it, it
+// says nothing, as a printer.
+func (t *Terminal) Answers(send func(string)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answers = send
+}
+
+// Resize makes the window another size, without telling anybody. What is not
+// within it any more is lost.
+func (t *Terminal) Resize(width, height int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.rows
+	row, column := t.row, t.column
+	t.width, t.height = width, height
+	t.clear()
+	for i := range min(len(before), height) {
+		copy(t.rows[i], before[i])
+	}
+	t.row, t.column = min(row, height-1), min(column, width-1)
 }
 
 func (t *Terminal) clear() {
@@ -110,7 +135,15 @@ func (t *Terminal) escape(text string) int {
 	if len(text) < 2 {
 		return 0
 	}
-	if text[1] != '[' {
+	switch text[1] {
+	case '[':
+	case '7':
+		t.marked = [2]int{t.row, t.column}
+		return 2
+	case '8':
+		t.row, t.column, t.wrap = t.marked[0], t.marked[1], false
+		return 2
+	default:
 		t.unknown = append(t.unknown, fmt.Sprintf("%q", text[:2]))
 		return 2
 	}
@@ -134,7 +167,11 @@ func (t *Terminal) control(final byte, parameters string) {
 	case 'C':
 		t.column, t.wrap = min(t.width-1, t.column+max(1, n)), false
 	case 'H':
-		t.row, t.column, t.wrap = 0, 0, false
+		t.to(parameters)
+	case 'n':
+		if t.answers != nil {
+			t.answers(fmt.Sprintf("\x1b[%d;%dR", t.row+1, t.column+1))
+		}
 	case 'J':
 		t.erase(n == 2)
 	case 'K':
@@ -145,6 +182,15 @@ func (t *Terminal) control(final byte, parameters string) {
 	default:
 		t.unknown = append(t.unknown, parameters+string(final))
 	}
+}
+
+// to moves the cursor to "ROW;COLUMN", which count from 1.
+func (t *Terminal) to(place string) {
+	row, column := 1, 1
+	if _, err := fmt.Sscanf(place, "%d;%d", &row, &column); err != nil {
+		row, column = 1, 1
+	}
+	t.row, t.column, t.wrap = min(row, t.height)-1, min(column, t.width)-1, false
 }
 
 func (t *Terminal) erase(all bool) {
