@@ -9,9 +9,9 @@ export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dipper/go/bin:$(PATH)
 # Debian packages by what needs them.
 KERNEL_PACKAGES := linux-source-6.12 build-essential flex bison bc libelf-dev libssl-dev zstd xz-utils cpio kmod rsync
 IMAGE_PACKAGES  := squashfs-tools zstd
-LAB_PACKAGES    := qemu-system-x86 seabios ipxe-qemu
+LAB_PACKAGES    := qemu-system-x86 seabios ovmf ipxe-qemu
 BENCH_PACKAGES  := mmdebstrap
-TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools e2fsprogs genisoimage xorriso cpio openssh-client
+TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools syslinux systemd-boot-efi e2fsprogs genisoimage xorriso cpio openssh-client
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo test lint image kernel lab bench fuzz clean

@@ -67,8 +67,14 @@ func processor(a Accelerator) string {
 	return "max"
 }
 
+// uefi is Debian's firmware that has no memory for variables.
+const uefi = "/usr/share/ovmf/OVMF.fd"
+
 func bootArguments(c Config) []string {
 	var arguments []string
+	if c.UEFI {
+		arguments = append(arguments, "-bios", uefi)
+	}
 	if c.Kernel != "" {
 		arguments = append(arguments, "-kernel", c.Kernel, "-append", c.CommandLine)
 	}

@@ -23,7 +23,8 @@ type Config struct {
 	Dir  string // exists; keeps the command line, console log and QEMU's stderr
 	Run  string // exists; for unix sockets, so its path must be short (108 bytes with the file name)
 
-	Kernel      string
+	UEFI        bool     // the firmware is UEFI instead of a BIOS
+	Kernel      string   // empty: the firmware looks for what to boot
 	Initrds     []string // unpacked one over the other
 	CommandLine string   // of the kernel
 

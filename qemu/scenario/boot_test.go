@@ -42,6 +42,8 @@ type bootMachine struct {
 	// give adds to an empty machine what makes it find the file at path, a copy
 	// of config; nil: nothing, as the server has it for those who ask.
 	give func(t *testing.T, path string, m *machine.Config)
+	// bare is a machine that has no kernel but what its firmware finds.
+	bare bool
 	// lease is what dnsmasq adds to this machine's leases.
 	lease  string
 	source string // as its status must say
@@ -75,11 +77,24 @@ func (b bootLAN) describe(t *testing.T, name string, ready ...api.State) *lab.De
 			Name: m.name, LANs: []string{lan}, Ready: ready,
 			// On a busy host a machine could be up first, and it waits for a
 			// lease for 30 s only.
-			After:  []string{server.Name},
-			Change: func(c *machine.Config) error { add(c, given); return nil },
+			After: []string{server.Name},
+			Change: func(c *machine.Config) error {
+				if m.bare {
+					strip(c)
+				}
+				add(c, given)
+				return nil
+			},
 		})
 	}
 	return d
+}
+
+// strip leaves a machine to its firmware, which has more to keep in memory than
+// the kernel that QEMU loads.
+func strip(c *machine.Config) {
+	const memory = 256 // MiB
+	c.Kernel, c.CommandLine, c.Initrds, c.Memory = "", "", nil, memory
 }
 
 // add gives a machine what its source needs.
@@ -87,7 +102,7 @@ func add(c *machine.Config, given machine.Config) {
 	c.CommandLine += given.CommandLine
 	c.Initrds = append(c.Initrds, given.Initrds...)
 	c.Disks = append(c.Disks, given.Disks...)
-	c.FWCfg, c.OEMStrings = given.FWCfg, given.OEMStrings
+	c.FWCfg, c.OEMStrings, c.UEFI = given.FWCfg, given.OEMStrings, given.UEFI
 }
 
 // script makes the server. A machine's config is served by its name and by its
@@ -144,7 +159,9 @@ func everySource(t *testing.T) bootLAN {
 		{name: "fwcfg", give: func(_ *testing.T, path string, m *machine.Config) {
 			m.FWCfg = map[string]string{"opt/dipper/config": path}
 		}, source: "fw_cfg: opt/dipper/config"},
-		{name: "stick", give: vfat("DIPPER", "usb"),
+		{name: "bios", bare: true, give: stick,
+			source: "volume: /dev/sda (vfat, label DIPPER): dipper.yaml"},
+		{name: "uefi", bare: true, give: both(stick, withUEFI),
 			source: "volume: /dev/sda (vfat, label DIPPER): dipper.yaml"},
 		{name: "cdrom", give: iso,
 			source: "volume: /dev/sr0 (iso9660, label cidata): dipper.yaml"},
@@ -354,13 +371,27 @@ const (
 		"echo etc/dipper/dipper.yaml | cpio -o -H newc -R 0:0 | gzip -9n > config.cpio.gz"
 )
 
+// The stick of docs/boot.md that starts the machine, too.
+const (
+	makeBootStick = "mkfs.vfat -C -n DIPPER stick.img 40960\n" +
+		"mcopy -i stick.img vmlinuz initramfs.cpio.zst ::\n" +
+		"mcopy -i stick.img lb1.yaml ::dipper.yaml"
+	addUEFI = "printf 'linux /vmlinuz\\ninitrd /initramfs.cpio.zst\\noptions console=tty0 console=ttyS0\\n' > dipper.conf\n" +
+		"mmd -i stick.img ::EFI ::EFI/BOOT ::loader ::loader/entries\n" +
+		"mcopy -i stick.img /usr/lib/systemd/boot/efi/systemd-bootx64.efi ::EFI/BOOT/BOOTX64.EFI\n" +
+		"mcopy -i stick.img dipper.conf ::loader/entries/"
+	addBIOS = "printf 'default dipper\\nlabel dipper\\nlinux vmlinuz\\ninitrd initramfs.cpio.zst\\nappend console=tty0 console=ttyS0\\n' > syslinux.cfg\n" +
+		"mcopy -i stick.img syslinux.cfg ::\n" +
+		"syslinux --install stick.img"
+)
+
 // TestDocumentedCommands: what these tests run is what users are told to run.
 func TestDocumentedCommands(t *testing.T) {
 	text, err := os.ReadFile("../../docs/boot.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{packString, makeStick, fillStick, makeCD, makeInitrd} {
+	for _, command := range []string{packString, makeStick, fillStick, makeCD, makeInitrd, makeBootStick, addUEFI, addBIOS} {
 		if !strings.Contains(string(text), command) {
 			t.Errorf("docs/boot.md does not have:\n%s", command)
 		}
@@ -383,6 +414,21 @@ func vfat(label, bus string) giver {
 		m.Disks = append(m.Disks, machine.Disk{Path: image, Bus: bus})
 	}
 }
+
+// stick is one from which BIOS and UEFI start the image, with the boot config
+// on it.
+func stick(t *testing.T, path string, m *machine.Config) {
+	t.Helper()
+	build, err := lab.FindBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fmt.Sprintf("cp %q %q .\n", build.Kernel, build.Initramfs)
+	image := made(t, path, "stick.img", files+makeBootStick+"\n"+addUEFI+"\n"+addBIOS)
+	m.Disks = append(m.Disks, machine.Disk{Path: image, Bus: "usb"})
+}
+
+func withUEFI(_ *testing.T, _ string, m *machine.Config) { m.UEFI = true }
 
 // vfatWithout is a volume that lacks the file.
 func vfatWithout(label string) giver {
