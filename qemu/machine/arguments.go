@@ -60,9 +60,16 @@ func chipset(disks []Disk) string {
 // processor is the model of a machine that asks for none. One that promises fast
 // byte strings (ERMS) has kernels clear and copy pages with them, and TCG takes
 // their bytes one by one: a twentieth of the instructions of a boot.
+//
+// And CMPXCHG16B of QEMU 7.2's TCG leaves an operand of an earlier instruction
+// in the flags (target/i386/tcg/mem_helper.c reads a condition code that the
+// translator has not stored). The kernel's allocator uses it; an interrupt right
+// behind it saves those flags, with TF, NT or whatever a pointer has there, and
+// now and then a boot on a busy host ends in an Oops. Without CX16 the kernel
+// does without.
 func processor(a Accelerator) string {
 	if a == TCG {
-		return "max,-erms"
+		return "max,-erms,-cx16"
 	}
 	return "max"
 }

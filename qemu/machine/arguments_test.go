@@ -31,8 +31,8 @@ func TestProcessor(t *testing.T) {
 		give Config
 		want string
 	}{
-		{"TCG by default", Config{}, "max,-erms"},
-		{"TCG", Config{Accelerator: TCG}, "max,-erms"},
+		{"TCG by default", Config{}, "max,-erms,-cx16"},
+		{"TCG", Config{Accelerator: TCG}, "max,-erms,-cx16"},
 		{"the host's own", Config{Accelerator: KVM}, "max"},
 		{"asked for", Config{CPU: "qemu64"}, "qemu64"},
 	} {
