@@ -19,7 +19,8 @@ import (
 // LAN is one switch with ports as many as are asked for. It never waits for a
 // port: a port whose station does not read loses frames, and counts them.
 type LAN struct {
-	name string
+	name  string
+	cable bool
 
 	mu      sync.Mutex
 	ports   []*Port
@@ -31,6 +32,14 @@ type LAN struct {
 // NewLAN makes a switch without ports.
 func NewLAN(name string) *LAN {
 	return &LAN{name: name, table: newTable(tableSize, tableAge)}
+}
+
+// NewCable makes a LAN for two stations without a switch between them: they hear
+// all of each other, what switches keep to themselves (LACP, LLDP) as well.
+func NewCable(name string) *LAN {
+	l := NewLAN(name)
+	l.cable = true
+	return l
 }
 
 // Name is what NewLAN was told.
@@ -108,7 +117,7 @@ func (l *LAN) route(from *Port, h header, now time.Time) ([]*Port, *Capture) {
 }
 
 func (l *LAN) targets(from *Port, h header, now time.Time) []*Port {
-	if h.destination.isLinkLocal() {
+	if h.destination.isLinkLocal() && !l.cable {
 		return nil
 	}
 	if !h.destination.isGroup() {

@@ -41,7 +41,11 @@ type bench struct {
 }
 
 func newBench(t *testing.T, names ...string) *bench {
-	b := &bench{t, NewLAN("test"), map[string]*Port{}, map[string]*Station{}}
+	return connect(t, NewLAN("test"), names...)
+}
+
+func connect(t *testing.T, lan *LAN, names ...string) *bench {
+	b := &bench{t, lan, map[string]*Port{}, map[string]*Station{}}
 	t.Cleanup(b.lan.Close)
 	for _, name := range names {
 		b.ports[name] = b.lan.Port(name)
@@ -115,6 +119,16 @@ func TestForwarding(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCable: what a switch keeps to itself passes a cable.
+func TestCable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := connect(t, NewCable("test"), "a", "b")
+		lacp := mac{0x01, 0x80, 0xc2, 0, 0, 0x02}
+		b.stations["a"].Send(frame(lacp, address("a"), "x"))
+		b.expect("b:x")
+	})
 }
 
 func TestLearningFollowsAMove(t *testing.T) {

@@ -143,7 +143,11 @@ func (c *Cluster) lan(name string) (*lan, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lan{ether.NewLAN(name), capture}
+	made := ether.NewLAN
+	if slices.Contains(c.description.Cables, name) {
+		made = ether.NewCable
+	}
+	l := &lan{made(name), capture}
 	l.LAN.Capture(capture)
 	c.lans[name] = l
 	return l, nil

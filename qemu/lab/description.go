@@ -26,6 +26,9 @@ import (
 type Description struct {
 	Name  string // of files and directories
 	Nodes []*Node
+	// Cables are those LANs that have no switch: a cable between two network
+	// cards carries what a switch keeps to itself, such as LACP.
+	Cables []string
 }
 
 // Node is one machine of a Description: an appliance, or a peer.
@@ -59,6 +62,7 @@ type Node struct {
 type layout struct {
 	// Machines by name, each with the LANs that its network cards are in.
 	Machines map[string][]string `yaml:"machines"`
+	Cables   []string            `yaml:"cables"`
 }
 
 // names are part of paths, host names and pcap interface names.
@@ -81,7 +85,7 @@ func Load(dir string) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Description{Name: filepath.Base(absolute)}
+	d := &Description{Name: filepath.Base(absolute), Cables: l.Cables}
 	for _, machine := range slices.Sorted(maps.Keys(l.Machines)) {
 		node, err := loadNode(dir, machine, l.Machines[machine])
 		if err != nil {
@@ -143,6 +147,21 @@ func (d *Description) check() error {
 			if !name.MatchString(lan) {
 				return fmt.Errorf("scenario %s: LAN %q: expected small letters, digits and -", d.Name, lan)
 			}
+		}
+	}
+	return d.checkCables()
+}
+
+func (d *Description) checkCables() error {
+	ends := make(map[string]int)
+	for _, n := range d.Nodes {
+		for _, lan := range n.LANs {
+			ends[lan]++
+		}
+	}
+	for _, cable := range d.Cables {
+		if ends[cable] != 2 {
+			return fmt.Errorf("scenario %s: cable %q: expected 2 network cards in it, not %d", d.Name, cable, ends[cable])
 		}
 	}
 	return nil

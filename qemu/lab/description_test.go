@@ -55,6 +55,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown key", "machine:\n  a: [lan]\n", `unknown field "machine"`},
 		{"nothing to boot", "machines:\n  b: [lan]\n", "machines.b: expected a boot config b.yaml or a peer's script b.sh"},
 		{"name that is no path element", "machines:\n  ../a: [lan]\n", "expected"},
+		{"cable with one end", "machines: {a: [wire]}\ncables: [wire]\n", `cable "wire": expected 2 network cards in it, not 1`},
 		{"LAN's name", "machines:\n  a: [../lan]\n", `LAN "../lan": expected small letters`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
