@@ -161,7 +161,7 @@ func TestOnlyImporter(t *testing.T) {
 		"github.com/rivo/uniseg":         {"dipper/shell/cells", "dipper/shell/terminal/vt"},
 		"github.com/pkg/sftp":            {"dipper/shell"},
 		"golang.org/x/term":              {"dipper/shell"},
-		"github.com/u-root/mkuimage":     {"dipper/image"},
+		"github.com/u-root/mkuimage":     {"dipper/image/archive", "dipper/qemu/bench", "dipper/qemu/peer"},
 		"github.com/gopacket/gopacket":   {"dipper/qemu"},
 		"net/http/pprof":                 {},
 	}

@@ -1,6 +1,6 @@
 // Package archive owns how the root file system is packed: a newc cpio archive
 // that depends on nothing but the tree, compressed as the kernel unpacks it. It
-// is the only importer of mkuimage. It knows nothing of what is in the tree.
+// knows nothing of what is in the tree.
 package archive
 
 import (

@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"time"
 
-	"dipper/qemu/machine"
+	"github.com/u-root/mkuimage/cpio"
 
-	"github.com/u-root/u-root/pkg/cpio"
+	"dipper/qemu/machine"
 )
 
 // floorLine is what bench/floor prints.

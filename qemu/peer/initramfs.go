@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/u-root/mkuimage/cpio"
 	"golang.org/x/sys/unix"
 
 	"dipper/kernel-config/cache"
@@ -52,7 +54,7 @@ func initramfs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	entries, err := assemble(root, agent)
+	entries, err := assemble(ctx, root, agent)
 	if err != nil {
 		return "", err
 	}
@@ -173,14 +175,14 @@ func writeOnce(path string, entries []entry) error {
 }
 
 // assemble lists what a peer consists of.
-func assemble(root, agent string) ([]entry, error) {
+func assemble(ctx context.Context, root, agent string) ([]entry, error) {
 	files, err := wantedFiles(root)
 	if err != nil {
 		return nil, err
 	}
 	entries := []entry{
-		{path: "dev/console", mode: typeCharacter | 0o600, device: 1},
-		{path: "bin/agent", mode: typeRegular | 0o755, source: agent},
+		{path: "dev/console", mode: cpio.S_IFCHR | 0o600, device: 1},
+		{path: "bin/agent", mode: cpio.S_IFREG | 0o755, source: agent},
 		link("init", "bin/busybox"),
 		// Busybox's own shell runs its applets whatever is in PATH, its ip
 		// instead of iproute2's.
@@ -193,7 +195,7 @@ func assemble(root, agent string) ([]entry, error) {
 		}
 		entries = append(entries, e)
 	}
-	applets, err := appletLinks(root, entries)
+	applets, err := appletLinks(ctx, root, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +251,8 @@ func filesBelow(root, directory string) ([]string, error) {
 }
 
 // appletLinks give busybox its names, but none that a real program has.
-func appletLinks(root string, entries []entry) ([]entry, error) {
-	listed, err := output(context.Background(), "", filepath.Join(root, "bin/busybox"), "--list")
+func appletLinks(ctx context.Context, root string, entries []entry) ([]entry, error) {
+	listed, err := output(ctx, "", filepath.Join(root, "bin/busybox"), "--list")
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +279,7 @@ func ownFiles() ([]entry, error) {
 		}
 		text, err := rootfs.ReadFile(path)
 		entries = append(entries, entry{
-			path: strings.TrimPrefix(path, "rootfs/"), mode: typeRegular | 0o644, text: string(text),
+			path: strings.TrimPrefix(path, "rootfs/"), mode: cpio.S_IFREG | 0o644, text: string(text),
 		})
 		return err
 	})
@@ -299,7 +301,7 @@ func directoriesOf(entries []entry, more ...string) []entry {
 		add(path)
 	}
 	var directories []entry
-	for _, path := range sortedKeys(set) {
+	for _, path := range slices.Sorted(maps.Keys(set)) {
 		directories = append(directories, directory(path))
 	}
 	return directories

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/u-root/mkuimage/cpio"
 )
 
 func TestParseClosure(t *testing.T) {
@@ -48,17 +50,17 @@ func TestArchiveIsWhatCpioReads(t *testing.T) {
 	}
 	var archive bytes.Buffer
 	err := writeArchive(&archive, []entry{
-		{path: "etc/odd", mode: typeRegular | 0o640, source: odd},
+		{path: "etc/odd", mode: cpio.S_IFREG | 0o640, source: odd},
 		directory("etc"),
-		{path: "etc/text", mode: typeRegular | 0o755, text: "inline"},
+		{path: "etc/text", mode: cpio.S_IFREG | 0o755, text: "inline"},
 		link("etc/link", "odd"),
-		{path: "dev/console", mode: typeCharacter | 0o600, device: 1},
+		{path: "dev/console", mode: cpio.S_IFCHR | 0o600, device: 1},
 		directory("dev"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := cpio(t, dir, archive.Bytes(), "-tv", "--numeric-uid-gid")
+	list := runCpio(t, dir, archive.Bytes(), "-tv", "--numeric-uid-gid")
 	var got []string
 	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
@@ -79,7 +81,7 @@ func TestArchiveIsWhatCpioReads(t *testing.T) {
 			t.Errorf("archive lacks %q:\n%s", line, list)
 		}
 	}
-	cpio(t, dir, archive.Bytes(), "-id", "etc/*")
+	runCpio(t, dir, archive.Bytes(), "-id", "etc/*")
 	for name, want := range map[string]string{"odd": "five!", "text": "inline", "link": "five!"} {
 		if got, err := os.ReadFile(filepath.Join(dir, "etc", name)); string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
@@ -87,7 +89,7 @@ func TestArchiveIsWhatCpioReads(t *testing.T) {
 	}
 }
 
-func cpio(t *testing.T, dir string, archive []byte, arguments ...string) string {
+func runCpio(t *testing.T, dir string, archive []byte, arguments ...string) string {
 	t.Helper()
 	cmd := exec.Command("cpio", append([]string{"--quiet"}, arguments...)...)
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(archive)
@@ -113,7 +115,7 @@ func TestInitramfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files := strings.Fields(cpio(t, dir, archive, "-t"))
+	files := strings.Fields(runCpio(t, dir, archive, "-t"))
 	for _, want := range []string{"init", "bin/agent", "bin/sh", "etc/rc", "usr/bin/curl", "sbin/ipvsadm", "lib64/ld-linux-x86-64.so.2"} {
 		if !slices.Contains(files, want) {
 			t.Errorf("lacks %s", want)
@@ -136,7 +138,7 @@ func TestEveryProgramFindsItsLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cpio(t, dir, archive, "-id", "-f", "dev/*")
+	runCpio(t, dir, archive, "-id", "-f", "dev/*")
 	for _, program := range []string{"curl", "ipvsadm", "ip", "tc", "tcpdump", "keepalived", "nft", "socat", "iperf3", "dnsmasq", "conntrack", "ping", "arping", "ndisc6", "ethtool"} {
 		out, err := exec.Command("chroot", dir, "/bin/sh", "-c",
 			"PATH=/sbin:/usr/sbin:/bin:/usr/bin; /lib64/ld-linux-x86-64.so.2 --list $(command -v "+program+")").CombinedOutput()

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,20 +40,11 @@ func libraries(root string, programs []string) ([]string, error) {
 			}
 		}
 	}
-	return sortedKeys(found), nil
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
-func sortedKeys(set map[string]bool) []string {
-	keys := make([]string, 0, len(set))
-	for key := range set {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// needs are the libraries that a file names, and its loader by its path. What is no ELF
-// file, a script or a static program needs none.
+// needs are the libraries that a file names, and its loader by its path. What is
+// no ELF file, a script or a static program needs none.
 func needs(path string) ([]string, error) {
 	file, err := elf.Open(path)
 	var format *elf.FormatError

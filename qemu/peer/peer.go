@@ -41,6 +41,7 @@ type ExitError struct {
 	Status         int
 }
 
+// Error ends with what the script complained about or, if it did not, printed.
 func (e *ExitError) Error() string {
 	said := strings.TrimSpace(e.Stderr)
 	if said == "" {

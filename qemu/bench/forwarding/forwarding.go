@@ -18,10 +18,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/u-root/mkuimage/cpio"
+
 	"dipper/qemu/machine"
 	"dipper/qemu/peer"
-
-	"github.com/u-root/u-root/pkg/cpio"
 )
 
 // Report is what was measured on each kernel.
