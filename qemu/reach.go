@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"dipper/qemu/lab"
-
 	"golang.org/x/sys/unix"
+
+	"dipper/qemu/lab"
 )
 
 // find reaches a cluster that runLab of another process keeps up.

@@ -13,12 +13,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dipper/appliance/api"
 	"dipper/qemu/ether"
 	"dipper/qemu/lab"
 	"dipper/qemu/machine"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // The cluster is examples/s2-dr, whose director the benchmark boots itself.

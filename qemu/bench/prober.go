@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"dipper/qemu/ether"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
 )
 
 // probeInterval is how often the prober asks: the resolution of the benchmark,

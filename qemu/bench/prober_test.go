@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"dipper/qemu/ether"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
 )
 
 const response = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: close\r\n\r\n192.168.4.100\n"

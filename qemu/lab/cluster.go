@@ -12,13 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dipper/appliance/api"
 	"dipper/qemu/ether"
 	"dipper/qemu/machine"
 	"dipper/qemu/peer"
 	"dipper/qemu/peer/call"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Options are how a cluster is started, apart from what it is.

@@ -16,10 +16,10 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/goccy/go-yaml"
+
 	"dipper/appliance/api"
 	"dipper/qemu/machine"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Description is a cluster before it is started.

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"dipper/qemu/ether"
-	"dipper/qemu/peer"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
+	"dipper/qemu/peer"
 )
 
 // patience bounds a test that hangs; it asserts nothing.

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -30,13 +31,13 @@ func commandLine(c Config) []string {
 }
 
 func processorArguments(c Config) []string {
-	accelerator := orDefault(c.Accelerator, TCG)
+	accelerator := cmp.Or(c.Accelerator, TCG)
 	arguments := []string{
 		"-machine", chipset(c.Disks),
 		"-accel", string(accelerator),
-		"-cpu", orDefault(c.CPU, processor(accelerator)),
-		"-smp", strconv.Itoa(orDefault(c.CPUs, 1)),
-		"-m", fmt.Sprintf("%dM", orDefault(c.Memory, 256)),
+		"-cpu", cmp.Or(c.CPU, processor(accelerator)),
+		"-smp", strconv.Itoa(cmp.Or(c.CPUs, 1)),
+		"-m", fmt.Sprintf("%dM", cmp.Or(c.Memory, 256)),
 		// A guest without a source of entropy waits for it at boot.
 		"-device", "virtio-rng-pci",
 	}
@@ -131,7 +132,7 @@ func nicArguments(c Config) []string {
 			"-netdev", fmt.Sprintf("stream,id=lan%d,server=off,addr.type=unix,addr.path=%s", i, escape(nic.Socket)),
 			// Without its ROM the card offers no network boot, which takes seconds to fail.
 			"-device", fmt.Sprintf("%s,id=%s,netdev=lan%d,mac=%s,addr=0x%x,romfile=",
-				orDefault(nic.Model, "virtio-net-pci"), nicID(i), i, nic.MAC, firstNICSlot+i))
+				cmp.Or(nic.Model, "virtio-net-pci"), nicID(i), i, nic.MAC, firstNICSlot+i))
 	}
 	return arguments
 }
@@ -149,7 +150,7 @@ func diskArguments(c Config) []string {
 		if disk.Bus == "usb" && !slices.Contains(arguments, "qemu-xhci,id=usb") {
 			arguments = append(arguments, "-device", "qemu-xhci,id=usb")
 		}
-		drive := fmt.Sprintf("if=none,id=disk%d,file=%s,format=%s", i, escape(disk.Path), orDefault(disk.Format, "raw"))
+		drive := fmt.Sprintf("if=none,id=disk%d,file=%s,format=%s", i, escape(disk.Path), cmp.Or(disk.Format, "raw"))
 		if disk.ReadOnly {
 			drive += ",readonly=on"
 		}
@@ -192,14 +193,6 @@ func watchdogArguments(c Config) []string {
 
 // escape protects a value in QEMU's comma-separated options.
 func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
-
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
-}
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 

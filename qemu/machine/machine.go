@@ -7,6 +7,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,12 +130,12 @@ func (m *Machine) connect(ctx context.Context, consoleSocket, monitorSocket *net
 	}()
 	console, err := consoleSocket.Accept()
 	if err != nil {
-		return fmt.Errorf("qemu does not connect its console: %w", firstOf(ctx.Err(), m.process.failure(), err))
+		return fmt.Errorf("qemu does not connect its console: %w", cmp.Or(ctx.Err(), m.process.failure(), err))
 	}
 	m.console = newConsole(console)
 	conn, err := monitorSocket.Accept()
 	if err != nil {
-		return fmt.Errorf("qemu does not connect its monitor: %w", firstOf(ctx.Err(), m.process.failure(), err))
+		return fmt.Errorf("qemu does not connect its monitor: %w", cmp.Or(ctx.Err(), m.process.failure(), err))
 	}
 	m.monitor, err = newMonitor(ctx, conn)
 	return err
@@ -259,15 +260,6 @@ func (c Config) socket(name string) string { return filepath.Join(c.Run, c.Name+
 
 func listen(path string) (*net.UnixListener, error) {
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // joinInitrds makes one file of several, since QEMU loads one. The kernel
