@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"dipper/qemu/lab"
 )
@@ -22,7 +25,25 @@ func load(scenario string) (*lab.Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lab.Load(filepath.Join(root, "examples", scenario))
+	examples := filepath.Join(root, "examples")
+	d, err := lab.Load(filepath.Join(examples, scenario))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: expected a directory with a lab.yaml, or one of %s", err, strings.Join(directories(examples), ", "))
+	}
+	return d, err
+}
+
+// directories are the names of those in dir. It is for a message: what cannot be
+// read is not in it.
+func directories(dir string) []string {
+	var names []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 func start(ctx context.Context, d *lab.Description, dir string) (*lab.Cluster, error) {
