@@ -62,6 +62,9 @@ func (s Service) oddities() []string {
 	case s.Persistence != nil && s.Persistence.Engine == "sip" && !udp:
 		odd = append(odd, "persistence.engine: sip reads only UDP: clients are told apart by their address")
 	}
+	if s.OnePacket && udp && s.byNAT() && (s.Persistence == nil || s.Persistence.Engine != "sip") {
+		odd = append(odd, "one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address")
+	}
 	if s.Scheduler == "none" {
 		odd = append(odd, "scheduler: none chooses no real server: new connections are refused")
 	}
@@ -76,7 +79,11 @@ func (s Service) oddities() []string {
 // for marks (ip_vs_ctl.c, __ip_vs_update_dest).
 func (s Service) ftpByNAT() bool {
 	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First == 21 && l.Last == 21 })
-	return ftp && slices.Contains(s.Protocols, TCP) && slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
+	return ftp && slices.Contains(s.Protocols, TCP) && s.byNAT()
+}
+
+func (s Service) byNAT() bool {
+	return slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
 }
 
 func allQuiet(servers []RealServer) bool {
