@@ -413,6 +413,7 @@ func maintenanceAdvice(why error) []string {
 	}
 	return []string{
 		"mend the configuration where it comes from: it is looked for again every minute;",
+		`or here: shell, configure, "rollback boot" for what is right of it, set what is missing, commit;`,
 		"or put a mended one through the control socket: dipper apply FILE",
 	}
 }

@@ -292,7 +292,7 @@ func (b *backend) runningYAML() ([]byte, error) {
 // rollback is the revision that the only word says; 0 is the running one.
 func (b *backend) rollback(words []string) (*candidate.Document, error) {
 	if len(words) != 1 {
-		return nil, &api.Error{Message: "rollback to what? The number of a revision, or 0 for the running configuration", Word: len(words)}
+		return nil, &api.Error{Message: "rollback to what? The number of a revision, 0 for the running configuration, or boot", Word: len(words)}
 	}
 	if words[0] == "0" {
 		doc, _, err := b.runningDocument()
@@ -301,8 +301,8 @@ func (b *backend) rollback(words []string) (*candidate.Document, error) {
 	return b.document(words[0])
 }
 
-// document is a configuration by its name: "running", "saved" or the number of
-// a revision.
+// document is a configuration by its name: "running", "saved", "boot" or the
+// number of a revision.
 func (b *backend) document(which string) (*candidate.Document, error) {
 	switch which {
 	case "running":
@@ -317,16 +317,38 @@ func (b *backend) document(which string) (*candidate.Document, error) {
 			return candidate.New(), nil
 		}
 		return parsedDocument("saved configuration", yaml)
+	case "boot":
+		return b.bootDocument()
 	}
 	number, err := strconv.Atoi(which)
 	if err != nil {
-		return nil, &api.Error{Message: fmt.Sprintf("%q: expected running, saved or the number of a revision", which), Word: 1}
+		return nil, &api.Error{Message: fmt.Sprintf("%q: expected running, saved, boot or the number of a revision", which), Word: 1}
 	}
 	yaml, err := b.shelf.read(number)
 	if err != nil {
 		return nil, err
 	}
 	return parsedDocument("revision "+which, yaml)
+}
+
+// bootDocument is what the machine booted with, and of a broken boot config what
+// is right of it.
+func (b *backend) bootDocument() (*candidate.Document, error) {
+	source, yaml, found, err := b.running.loadBoot()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, &api.Error{Message: "this machine found no boot config"}
+	}
+	doc, _, err := candidate.Salvage(source, yaml)
+	if err != nil {
+		return nil, &api.Error{
+			Message: "nothing of the boot config can be read",
+			Details: append(mistakes(err), `a mended one can be pasted: "load override terminal"`),
+		}
+	}
+	return doc, nil
 }
 
 func parsedDocument(name string, yaml []byte) (*candidate.Document, error) {

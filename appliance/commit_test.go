@@ -517,6 +517,48 @@ func TestCandidatesOutliveTheControlPlane(t *testing.T) {
 	})
 }
 
+// TestMendBootConfig: what is right of a broken boot config is taken by rollback
+// boot, mended by set and committed.
+func TestMendBootConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		m.boots(strings.Replace(pair, "scheduler: wrr", "schedular: wrr", 1))
+		b, kill := m.serves(t)
+		defer kill()
+		if s := b.Status(t.Context(), -1); s.State != api.Maintenance {
+			t.Fatalf("status %+v", s)
+		}
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b, "rollback boot", "set services web scheduler wlc")
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if table := m.table.String(); !strings.Contains(table, "-s wlc") || !strings.Contains(table, "192.168.4.200") {
+			t.Errorf("after the commit:\n%s", table)
+		}
+	})
+}
+
+// TestUnreadableBootConfig: of what is no YAML nothing is taken, and it is said
+// where it is broken.
+func TestUnreadableBootConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		m.boots("role: director\nservices: {web: [\n")
+		b, kill := m.serves(t)
+		defer kill()
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b)
+		_, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: api.EditRollback, Words: []string{"boot"}})
+		var no *api.Error
+		if !errors.As(err, &no) || len(no.Details) < 2 || !strings.Contains(no.Details[0], ":2:") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestCommitFromMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)

@@ -39,7 +39,8 @@ type Configurator interface {
 	// Revert undoes an unconfirmed commit at once.
 	Revert(ctx context.Context) error
 
-	// ShowConfig renders "running", "saved" or a revision number.
+	// ShowConfig renders "running", "saved", "boot" or a revision number. What
+	// is wrong in a boot config is not in "boot".
 	ShowConfig(ctx context.Context, which string, q ShowQuery) (string, error)
 	// CompleteConfig says what may come after words that lead to something in
 	// one of those: everybody may look, and no candidate is opened for it.
@@ -82,7 +83,7 @@ const (
 	EditMerge    EditKind = "merge"    // load: adds and changes what Text (YAML or set commands) says
 	EditReplace  EditKind = "replace"  // load: replaces the top-level parts that Text has
 	EditOverride EditKind = "override" // load: Text is all there is
-	EditRollback EditKind = "rollback" // becomes revision Words[0], 0 being the running one
+	EditRollback EditKind = "rollback" // becomes revision Words[0], 0 being the running one; "boot": what is right of the boot config
 	EditDiscard  EditKind = "discard"  // becomes the running configuration
 )
 

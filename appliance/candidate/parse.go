@@ -25,6 +25,20 @@ func Parse(name string, yaml []byte) (*Document, error) {
 	return d, nil
 }
 
+// Salvage reads what is right of a configuration with mistakes, to be mended by
+// commands, and answers the mistakes whose keys and items were left out. A file
+// that is no YAML gives config.Errors.
+func Salvage(name string, yaml []byte) (*Document, config.Errors, error) {
+	source, left, err := config.SalvageSource(name, yaml)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := New()
+	l := loader{file: name}
+	l.fill(d.root, source)
+	return d, append(left, l.errors...), nil
+}
+
 // loader turns a source into nodes.
 type loader struct {
 	file   string

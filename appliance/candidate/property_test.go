@@ -226,3 +226,26 @@ func FuzzCompare(f *testing.F) {
 		}
 	})
 }
+
+// TestSalvageEveryMistake: what is right of a bad configuration can be edited and
+// written.
+func TestSalvageEveryMistake(t *testing.T) {
+	files, err := filepath.Glob("../config/testdata/bad/*.yaml")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, _, err := Salvage(file, src)
+		if err != nil {
+			continue // config's tests say which
+		}
+		back, err := Parse(file, d.YAML())
+		if err != nil || !back.Equal(d) {
+			t.Errorf("%s: written and read again, %v:\n%s", file, err, d.YAML())
+		}
+	}
+}

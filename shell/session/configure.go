@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dipper/appliance/api"
+	"dipper/shell/cells"
 	"dipper/shell/grammar"
 	"dipper/shell/output"
 )
@@ -43,7 +44,7 @@ func configurationTable() []*command {
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Run: verb{do: confirm}},
 		{Name: "revert", Help: "undo a commit that waits to be confirmed", Run: verb{do: revert}},
 		{Name: "rollback", Help: "make the candidate what was committed before", Args: []grammar.Arg{{
-			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isNumber(0, 1<<30),
+			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isNumber(0, 1<<30), Values: []grammar.Value{bootValue()},
 		}}, Run: verb{do: rollback}},
 		{Name: "load", Help: "take settings from a file", Sub: loadTable(loadInto)},
 		{Name: "save", Help: "keep the running configuration over a reboot", Run: verb{do: save},
@@ -141,8 +142,35 @@ func rollback(ctx context.Context, c *call) error {
 	if err := c.edit(ctx, api.Edit{Kind: api.EditRollback, Words: []string{c.Value("revision")}}); err != nil {
 		return err
 	}
+	if c.Value("revision") == "boot" {
+		return c.tookBoot(ctx)
+	}
 	c.say(output.Plain, "the candidate is revision %s now: \"compare\" shows what that changes, \"commit\" makes it so", c.Value("revision"))
 	return nil
+}
+
+// tookBoot says what is wrong in a boot config that was taken to be mended.
+func (c *call) tookBoot(ctx context.Context) error {
+	s, err := c.API.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !brokenBoot(s) {
+		c.say(output.Plain, "the candidate is what the machine booted with")
+		return nil
+	}
+	c.say(output.Warning, "the candidate is what is right of %s; what is not:", cells.Safe(s.Source))
+	for _, p := range s.Problems {
+		c.say(output.Plain, "  %s", cells.Safe(p))
+	}
+	c.say(output.Plain, `"set" what is missing; "commit check" says what still is`)
+	return nil
+}
+
+// brokenBoot reports whether the machine is in maintenance because of mistakes
+// in its boot config.
+func brokenBoot(s api.Status) bool {
+	return s.State == api.Maintenance && s.Source != "" && len(s.Problems) > 0
 }
 
 // editLevel goes to a part of the configuration, which need not be there yet.

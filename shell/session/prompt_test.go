@@ -348,13 +348,48 @@ func TestAnnouncementsToWhoConfigures(t *testing.T) {
 *** bob (10.0.0.2): revision 9
 *** your candidate is a copy of what ran before: "compare" shows what it would change now
 *** bob (10.0.0.2): revision 10
-
-[edit] changed
 ann@lb1# _`)
 		d.types("exit", enter, "y", ctrlL)
 		tell(8, "candidate", "opens a candidate")
 		d.sees(`ann@lb1> _`)
 		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestBrokenBootConfig: who logs in is told how to mend it, and sees what is
+// wrong with it when he takes the rest.
+func TestBrokenBootConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.status = api.Status{State: api.Maintenance, Since: noon, Source: "label:DIPPER", Problems: []string{
+			"the boot config has mistakes, and nothing of it was applied:",
+			`dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"`, "   9 |     scheduler: lcss", "     |                ^",
+		}}
+		d := sit(t, f, 110, 24)
+		d.sees(`
+this machine: maintenance since 2026-11-21 12:00:00 (now)
+  ! the boot config has mistakes, and nothing of it was applied:
+  ! dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"
+  !    9 |     scheduler: lcss
+  !      |                ^
+  ! "configure", then "rollback boot": what is right of the boot config, to be mended by "set" and committed
+ann@dipper> _`)
+		d.types("configure", enter, ctrlL, "rollback boot", enter)
+		d.sees(`
+ann@dipper# rollback boot
+the candidate is what is right of label:DIPPER; what is not:
+  the boot config has mistakes, and nothing of it was applied:
+  dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"
+     9 |     scheduler: lcss
+       |                ^
+"set" what is missing; "commit check" says what still is
+
+[edit]
+ann@dipper# _`)
+		d.types("exit", enter, ctrlD)
 		if err := d.ends(); err != nil {
 			t.Error(err)
 		}

@@ -93,7 +93,10 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 	for _, p := range s.Problems {
 		warn(output.Bad, "%s", p)
 	}
-	if s.State == api.Maintenance {
+	switch {
+	case brokenBoot(s):
+		warn(output.Plain, `"configure", then "rollback boot": what is right of the boot config, to be mended by "set" and committed`)
+	case s.State == api.Maintenance:
 		warn(output.Plain, `"configure" makes a configuration here; "load override terminal" takes one that is pasted`)
 	}
 	if !s.ConfirmBy.IsZero() {

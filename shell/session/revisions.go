@@ -17,9 +17,14 @@ import (
 func whichArg(help string) grammar.Arg {
 	return grammar.Arg{
 		Name: "configuration", Help: help, Kind: "revision",
-		Values: []grammar.Value{{Word: "running", Help: "which the kernel follows"}, {Word: "saved", Help: "which the machine boots with"}},
+		Values: []grammar.Value{{Word: "running", Help: "which the kernel follows"}, {Word: "saved", Help: "which the machine boots with"}, bootValue()},
 		Check:  isNumber(0, 1<<30),
 	}
+}
+
+// bootValue is what the machine booted with.
+func bootValue() grammar.Value {
+	return grammar.Value{Word: "boot", Help: "what the machine found when it booted, without what is wrong in it"}
 }
 
 // showConfiguration shows the running configuration, whole or a part.
@@ -28,7 +33,7 @@ func showConfiguration() *command {
 		Name: "configuration", Help: "the running configuration, without secrets",
 		Args: []grammar.Arg{{Name: "path", Help: "a part of it, as after set", Kind: kindTop, Optional: true, Repeated: true}},
 		Options: append([]grammar.Option{
-			option("of", "another configuration", whichArg("running, saved or the number of a revision")),
+			option("of", "another configuration", whichArg("running, saved, boot or the number of a revision")),
 			option("display", "how to write it", formatArg()),
 		}, showFlags()[0]),
 		Run: verb{do: drawConfiguration, json: true},
