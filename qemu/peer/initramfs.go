@@ -114,7 +114,7 @@ func unpacked(ctx context.Context, cache string) (string, error) {
 }
 
 func unpackedNow(ctx context.Context, cache string) (string, error) {
-	versions, err := candidates(ctx)
+	versions, err := known(ctx, cache, aptInputs, candidates)
 	if err != nil {
 		return "", err
 	}
