@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,6 +221,11 @@ func (ch *channel) run(ctx context.Context, w work) (status int) {
 	case "subsystem":
 		status = ch.serveFiles(ctx)
 	case "exec":
+		if strings.HasPrefix(w.command, "scp -") { // as scp did before OpenSSH 9.0
+			// A client that is gone reads nothing.
+			_, _ = fmt.Fprintln(ch.stderr(), "this machine speaks sftp and not the old protocol of scp: call scp with -s, or sftp")
+			return exitFailed
+		}
 		status = ch.converse().Exec(ctx, w.command)
 	default:
 		status = ch.interact(ctx)

@@ -24,6 +24,11 @@ type grantKey struct{}
 
 var errNotNow = errors.New("too many wrong passwords: not looked at")
 
+// softwareVersion begins like OpenSSH's own. Its client tells that nobody reads
+// the output any more (eow@openssh.com) to nobody else (OpenSSH, compat.c), and
+// a capture whose Wireshark was closed would go on for ever.
+const softwareVersion = "OpenSSH_compatible_Dipper"
+
 // library is the SSH server of one connection. It is made anew for each, so
 // that a connection is let in by the rules at its time, whole.
 func (c *connection) library(ctx context.Context) *ssh.Server {
@@ -33,7 +38,7 @@ func (c *connection) library(ctx context.Context) *ssh.Server {
 		keys = &hostKeys{} // the library refuses to go on without
 	}
 	srv := &ssh.Server{
-		Version:     "Dipper",
+		Version:     softwareVersion,
 		HostSigners: signersOf(keys),
 		// A handler must be set: without any, the library lets everybody in.
 		PublicKeyHandler: func(_ ssh.Context, _ ssh.PublicKey) bool { return false },
@@ -52,6 +57,10 @@ func (c *connection) library(ctx context.Context) *ssh.Server {
 			"session": func(_ *ssh.Server, conn *gossh.ServerConn, nc gossh.NewChannel, _ ssh.Context) {
 				defer c.server.survive("session from " + c.from.String())
 				c.session(ctx, conn, nc)
+			},
+			"default": func(_ *ssh.Server, _ *gossh.ServerConn, nc gossh.NewChannel, _ ssh.Context) {
+				// The connection is gone when this fails.
+				_ = nc.Reject(gossh.Prohibited, "this machine forwards nothing")
 			},
 		},
 		RequestHandlers: map[string]ssh.RequestHandler{
