@@ -146,9 +146,6 @@ func (c *Capture) size() (int64, error) {
 	return c.file.Seek(0, io.SeekCurrent)
 }
 
-// ReadCapture reads a file that a Capture wrote.
-func ReadCapture(path string) ([]Frame, error) { return readCapture(path, math.MaxInt64) }
-
 func readCapture(path string, size int64) ([]Frame, error) {
 	file, err := os.Open(path)
 	if err != nil {

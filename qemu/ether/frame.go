@@ -1,16 +1,9 @@
 package ether
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // mac is an Ethernet address.
 type mac [6]byte
-
-func (m mac) String() string {
-	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
-}
 
 // isGroup tells multicast and broadcast addresses (IEEE 802, I/G bit).
 func (m mac) isGroup() bool { return m[0]&1 != 0 }

@@ -42,9 +42,6 @@ func NewCable(name string) *LAN {
 	return l
 }
 
-// Name is what NewLAN was told.
-func (l *LAN) Name() string { return l.name }
-
 // Port adds a port. Its name is what captures show: "director.eth0". A closed
 // LAN hands out closed ports.
 func (l *LAN) Port(name string) *Port {
@@ -77,17 +74,6 @@ func (l *LAN) Close() {
 	for _, p := range ports {
 		p.stop()
 	}
-}
-
-// Counters are the counters of every port, by its name.
-func (l *LAN) Counters() map[string]Counters {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	counters := make(map[string]Counters, len(l.ports))
-	for _, p := range l.ports {
-		counters[p.name] = p.Counters()
-	}
-	return counters
 }
 
 // forward is the switch: learn where the frame came from, send it where its

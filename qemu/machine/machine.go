@@ -204,9 +204,6 @@ func (m *Machine) Await(ctx context.Context, wanted func(Event) bool) (Event, er
 	return event, nil
 }
 
-// Events are the monitor's events until now.
-func (m *Machine) Events() []Event { return m.monitor.history() }
-
 // Execute runs any monitor command and answers its "return" as JSON.
 func (m *Machine) Execute(ctx context.Context, command string, arguments any) ([]byte, error) {
 	answer, err := m.monitor.execute(ctx, command, arguments)

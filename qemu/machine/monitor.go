@@ -165,9 +165,4 @@ func (m *monitor) state() (events []Event, ended bool, changed <-chan struct{}) 
 	return slices.Clone(m.events), m.ended, m.changed
 }
 
-func (m *monitor) history() []Event {
-	events, _, _ := m.state()
-	return events
-}
-
 func (m *monitor) close() { m.conn.Close() }

@@ -92,10 +92,3 @@ func Last(line string) (s Stage, filter bool) {
 	statement := l.statements[len(l.statements)-1]
 	return statement[len(statement)-1], len(statement) > 1
 }
-
-// First is the first stage of the statement at the end of an unfinished line.
-func First(line string) Stage {
-	l := lexer{line: line}
-	l.run()
-	return l.statements[len(l.statements)-1][0]
-}
