@@ -79,7 +79,7 @@ var arrows = map[string][]string{
 	"appliance/realserver":           {"appliance/config", "appliance/network", "appliance/uplink"},
 	"appliance/realserver/responder": {"appliance/config"},
 
-	"shell":             {"appliance/api", "shell/access", "shell/session", "shell/setup"},
+	"shell":             {"appliance/api", "shell/access", "shell/session", "shell/setup", "shell/terminal"},
 	"shell/access":      {"appliance/api"},
 	"shell/cells":       {},
 	"shell/grammar":     {"appliance/api"},
