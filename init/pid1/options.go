@@ -44,6 +44,9 @@ type Child struct {
 	// OOMScore is written to oom_score_adj: whom the kernel kills first when
 	// memory is short, from -1000, never, to 1000.
 	OOMScore int
+	// Nice is how far the child stands back from others who want the processor,
+	// 0 to 19.
+	Nice int
 }
 
 // Heartbeat is how long the control plane may be silent, counted in ticks.
@@ -64,6 +67,11 @@ type Deadlines struct {
 	Log       time.Duration // for the last lines to reach the consoles
 }
 
+// shellNice leaves a busy processor to the control plane and the kernel, with a
+// ninth of it for the shell: at nice 10 it weighs 110 against 1024
+// (kernel/sched/core.c, sched_prio_to_weight).
+const shellNice = 10
+
 // Machine are the options of a real machine.
 func Machine() Options {
 	return Options{
@@ -73,7 +81,7 @@ func Machine() Options {
 		Children: []Child{
 			{Name: "appliance", Vital: true, OOMScore: 0},
 			// What the shell runs for its users inherits this, and goes first.
-			{Name: "shell", OOMScore: 500},
+			{Name: "shell", OOMScore: 500, Nice: shellNice},
 		},
 		HeadStart:  2 * time.Second,
 		Env:        []string{"PATH=/bbin:/bin:/sbin:/usr/bin:/usr/sbin"},

@@ -137,6 +137,7 @@ func (m *machine) execute(c Child, io *childIO) (*children.Process, error) {
 		Argv:  append([]string{c.Name}, c.Args...),
 		Env:   append(append([]string{}, m.Env...), os.Environ()...),
 		Files: io.files(),
+		Nice:  c.Nice,
 	}
 	if io.line != nil {
 		cmd.Env = append(cmd.Env, line.Env+"="+strconv.Itoa(lineFD))

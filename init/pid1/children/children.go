@@ -13,6 +13,7 @@ package children
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ type Command struct {
 	Argv  []string // Argv[0] is the name
 	Env   []string
 	Files []uintptr // the descriptors 0, 1, 2, …
+	Nice  int       // how far it stands back from others who want the processor, 0 to 19
 }
 
 // Children are the processes that Start has started and Reap has not reaped.
@@ -50,18 +52,53 @@ type Process struct {
 func (c *Children) Start(cmd Command) (*Process, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pid, err := syscall.ForkExec(cmd.Path, cmd.Argv, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   cmd.Env,
-		Files: cmd.Files,
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
+	pid, err := execute(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s as %s: %w", cmd.Path, cmd.Argv[0], err)
 	}
 	p := &Process{PID: pid, Started: time.Now(), owner: c, done: make(chan struct{})}
 	c.running[pid] = p
 	return p, nil
+}
+
+// execute forks and executes. Linux has a nice value for each thread, which a
+// child inherits of the one that forks (sched(7)): set later, it would miss the
+// threads that the child has made since. A child that the kernel does not let be
+// nice is better than none.
+func execute(cmd Command) (pid int, err error) {
+	if cmd.Nice != 0 {
+		runtime.LockOSThread()
+		if restore, err := beNice(cmd.Nice); err == nil {
+			defer restore()
+		}
+	}
+	return syscall.ForkExec(cmd.Path, cmd.Argv, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   cmd.Env,
+		Files: cmd.Files,
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+}
+
+// beNice sets the nice value of the calling thread, which is locked, until
+// restore. A thread that cannot be restored stays locked: it ends with its
+// goroutine, and serves no others.
+func beNice(nice int) (restore func(), err error) {
+	const kernelZero = 20 // the system call answers 20 minus the nice value (getpriority(2))
+	before, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice); err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	return func() {
+		if syscall.Setpriority(syscall.PRIO_PROCESS, 0, kernelZero-before) == nil {
+			runtime.UnlockOSThread()
+		}
+	}, nil
 }
 
 // Reap takes the statuses of all processes that have ended and tells the
