@@ -252,6 +252,7 @@ func (b *backend) start(ctx context.Context, o Options) {
 		}
 		if b.shelf.find(ctx) { // while the boot config was waited for
 			b.board.update(func(s *api.Status) { s.Volatile = false })
+			b.gate.moved()
 		}
 		if err == nil {
 			if err := b.running.saveBoot(boot.Source, boot.YAML); err != nil {

@@ -407,6 +407,7 @@ func (b *backend) FormatState(ctx context.Context, device string, overwrite bool
 		return err
 	}
 	b.board.update(func(s *api.Status) { s.Volatile = false })
+	b.gate.moved()
 	b.events.add(ctx, eventCommit, "state volume made on %s by %s", device, who(ctx))
 	return nil
 }

@@ -35,6 +35,14 @@ type gate struct {
 	access   api.Access
 	changed  chan struct{} // closed and replaced with every change
 	password string        // one-time, of a machine in maintenance
+	identity identity
+}
+
+// identity is what the gate knows of the machine's host key.
+type identity struct {
+	text, print string // of the configured one, and its fingerprint
+	moves       int    // how often revisions and host key found another place
+	spare       []byte // for when the one that is kept is of no use
 }
 
 // update makes the rules anew.
@@ -52,7 +60,7 @@ func (g *gate) update(next api.Access) {
 }
 
 func sameAccess(a, b api.Access) bool {
-	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) &&
+	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) && a.HostKey == b.HostKey &&
 		a.OneTimePassword == b.OneTimePassword && a.MaxConnections == b.MaxConnections &&
 		a.MaxPerAddress == b.MaxPerAddress && a.MaxPerMinute == b.MaxPerMinute &&
 		a.IdleTimeout == b.IdleTimeout && a.HandshakeTimeout == b.HandshakeTimeout &&
@@ -89,6 +97,7 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 	own := ownAddresses(state)
 	if cfg == nil {
 		g.update(api.Access{
+			HostKey:         g.hostKey(""),
 			Listen:          listenAll(own),
 			OneTimePassword: g.oneTimePassword(),
 			MaxConnections:  maintenanceConnections,
@@ -100,6 +109,7 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 	next := api.Access{
 		Listen:         listenOn(ssh.Listen, state),
 		CAs:            ssh.CertificateAuthorities,
+		HostKey:        g.hostKey(string(ssh.HostKey)),
 		MaxConnections: ssh.MaxConnections,
 		MaxPerAddress:  ssh.MaxPerAddress,
 		MaxPerMinute:   ssh.MaxPerMinute,
@@ -165,8 +175,41 @@ func listenOn(wanted []config.SSHListen, state network.State) []string {
 	return all
 }
 
+// hostKey says which host key HostKey answers, without telling it: the
+// fingerprint of the configured one, else which of those that the machine kept.
+func (g *gate) hostKey(configured string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if configured == "" {
+		return fmt.Sprintf("kept, %d", g.identity.moves)
+	}
+	if configured != g.identity.text {
+		g.identity.text, g.identity.print = configured, "unreadable"
+		if signer, err := ssh.ParsePrivateKey([]byte(configured)); err == nil {
+			g.identity.print = ssh.FingerprintSHA256(signer.PublicKey())
+		}
+	}
+	return g.identity.print
+}
+
+// moved tells that what the machine keeps is elsewhere from now on: the host
+// key may be another one, and lasts longer.
+func (g *gate) moved() {
+	g.mu.Lock()
+	g.identity.moves++
+	next, moves := g.access, g.identity.moves
+	g.mu.Unlock()
+	if next.Generation == 0 || !strings.HasPrefix(next.HostKey, "kept") {
+		return
+	}
+	next.HostKey = fmt.Sprintf("kept, %d", moves)
+	g.update(next)
+}
+
 // HostKey answers the machine's SSH identity: the configured one, else the one
-// that is kept, else one that is made now, and kept if there is a volume.
+// that is kept, else one that is made now, and kept if there is a volume. A
+// volume that is full or broken keeps nobody out: then the key is one that
+// lasts as long as the control plane.
 func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
 	if err := shellAlone(ctx); err != nil {
 		return api.HostKey{}, err
@@ -176,24 +219,40 @@ func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
 			return b.shown(api.HostKey{PEM: []byte(key)})
 		}
 	}
-	lasting := b.shelf.lasting()
 	b.gate.mu.Lock()
 	defer b.gate.mu.Unlock()
+	key, err := b.keptHostKey()
+	if err == nil {
+		return b.shown(api.HostKey{PEM: key, Ephemeral: !b.shelf.lasting()})
+	}
+	if b.gate.identity.spare == nil {
+		made, makeErr := makeHostKey()
+		if makeErr != nil {
+			return api.HostKey{}, errors.Join(err, makeErr)
+		}
+		b.gate.identity.spare = made
+		b.events.add(ctx, eventSession, "the SSH host key could not be kept, another is in use that ends with the control plane: %v", err)
+	}
+	return b.shown(api.HostKey{PEM: b.gate.identity.spare, Ephemeral: true})
+}
+
+// keptHostKey is the host key that is kept, made if there is none.
+func (b *backend) keptHostKey() ([]byte, error) {
 	kept, err := b.shelf.hostKey()
 	if err != nil {
-		return api.HostKey{}, err
+		return nil, err
 	}
 	if kept != nil {
-		return b.shown(api.HostKey{PEM: kept, Ephemeral: !lasting})
+		if _, err := ssh.ParsePrivateKey(kept); err != nil {
+			return nil, fmt.Errorf("host key: %w", err)
+		}
+		return kept, nil
 	}
 	made, err := makeHostKey()
 	if err != nil {
-		return api.HostKey{}, err
+		return nil, err
 	}
-	if err := b.shelf.keepHostKey(made); err != nil {
-		return api.HostKey{}, err
-	}
-	return b.shown(api.HostKey{PEM: made, Ephemeral: !lasting})
+	return made, b.shelf.keepHostKey(made)
 }
 
 // shown puts the key's fingerprint into the status.

@@ -34,6 +34,9 @@ type shelf struct {
 	volume StateVolume // nil: this machine can have none
 	now    func() time.Time
 
+	formatting sync.Mutex // while a volume is made
+	writing    sync.Mutex // while something is added to the store, or it moves
+
 	mu     sync.Mutex
 	store  *store.Store
 	device string // "": in memory
@@ -145,6 +148,8 @@ func (s *shelf) saved() ([]byte, error) {
 
 // add keeps a configuration as the youngest revision.
 func (s *shelf) add(yaml []byte, about api.Revision) (api.Revision, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	kept, _ := s.present()
 	r, err := kept.Save(store.Revision{
 		Time: about.Time, User: about.User, Fingerprint: about.Fingerprint, Comment: about.Comment, Via: about.Via,
@@ -163,6 +168,8 @@ func (s *shelf) hostKey() ([]byte, error) {
 }
 
 func (s *shelf) keepHostKey(key []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	kept, _ := s.present()
 	return kept.SetHostKey(key)
 }
@@ -194,6 +201,10 @@ func (s *shelf) format(ctx context.Context, device string, overwrite bool) error
 	if s.volume == nil {
 		return &api.Error{Message: "this machine makes no state volume"}
 	}
+	if !s.formatting.TryLock() {
+		return &api.Error{Message: "a state volume is being made already"}
+	}
+	defer s.formatting.Unlock()
 	if s.lasting() {
 		_, device := s.present()
 		return &api.Error{Message: "there is a state volume already: " + device}
@@ -206,6 +217,9 @@ func (s *shelf) format(ctx context.Context, device string, overwrite bool) error
 	if err != nil {
 		return err
 	}
+	// What somebody commits meanwhile waits, and goes to the volume.
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	kept, _ := s.present()
 	if err := kept.MoveTo(made); err != nil {
 		return err

@@ -29,6 +29,9 @@ type Access struct {
 	// CAs are the public keys, in authorized_keys form, whose certificates
 	// count.
 	CAs []string `json:"cas,omitempty"`
+	// HostKey changes when HostKey of Gate answers another key. It is no key,
+	// and nothing else is to be read from it.
+	HostKey string `json:"host-key,omitempty"`
 	// OneTimePassword lets "admin" in on a machine in maintenance; "" not.
 	OneTimePassword string `json:"one-time-password,omitempty"`
 

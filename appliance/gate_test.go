@@ -1,0 +1,235 @@
+package appliance
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+	"dipper/appliance/store"
+)
+
+// disk is a state volume that can be full, and that can be made.
+type disk struct {
+	*store.Memory
+	full bool
+	slow chan struct{} // closed when making it may come to its end; nil: at once
+}
+
+func (d *disk) WriteFile(name string, data []byte) error {
+	if d.full {
+		return syscall.ENOSPC
+	}
+	return d.Memory.WriteFile(name, data)
+}
+
+func (d *disk) Open(context.Context) (store.FileSystem, string, error) { return d, "/dev/sda", nil }
+
+func (d *disk) Format(context.Context, string, bool) (store.FileSystem, error) {
+	if d.slow != nil {
+		<-d.slow
+	}
+	return d, nil
+}
+
+func (d *disk) Space() (size, free uint64, err error) { return 64 << 20, 0, nil }
+func (d *disk) Notes() []string                       { return nil }
+
+// blank is a disk that is no state volume yet.
+type blank struct{ *disk }
+
+func (blank) Open(context.Context) (store.FileSystem, string, error) { return nil, "", nil }
+
+// bootsWith runs a director with a state volume in a bubble.
+func bootsWith(t *testing.T, volume StateVolume, yaml string, test func(t *testing.T, m *machine, b *backend)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		m.options.State = volume
+		m.boots(yaml)
+		b, kill := m.serves(t)
+		defer kill()
+		test(t, m, b)
+	})
+}
+
+func fingerprintOf(t *testing.T, b *backend) (print string, ephemeral bool) {
+	t.Helper()
+	key, err := b.HostKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.ParsePrivateKey(key.PEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := b.Status(t.Context(), -1).HostKey; shown != ssh.FingerprintSHA256(signer.PublicKey()) {
+		t.Errorf("the status shows %q", shown)
+	}
+	return ssh.FingerprintSHA256(signer.PublicKey()), key.Ephemeral
+}
+
+// TestHostKey has the key outlive the control plane where there is a volume,
+// and be an ephemeral one where the volume cannot be used: nobody is kept out.
+func TestHostKey(t *testing.T) {
+	t.Run("on the volume", func(t *testing.T) {
+		volume := &disk{Memory: store.NewMemory()}
+		var first string
+		bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+			var ephemeral bool
+			if first, ephemeral = fingerprintOf(t, b); ephemeral {
+				t.Error("an ephemeral key although there is a volume")
+			}
+		})
+		bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+			if again, _ := fingerprintOf(t, b); again != first {
+				t.Error("another key after a reboot")
+			}
+		})
+		volume.Memory = store.NewMemory()
+		bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+			if other, _ := fingerprintOf(t, b); other == first {
+				t.Error("two machines have one key")
+			}
+		})
+	})
+	t.Run("no volume", func(t *testing.T) {
+		bubble(t, pair, func(t *testing.T, _ *machine, b *backend) {
+			first, ephemeral := fingerprintOf(t, b)
+			if again, _ := fingerprintOf(t, b); !ephemeral || first != again {
+				t.Errorf("ephemeral: %v, %s, then %s", ephemeral, first, again)
+			}
+		})
+	})
+	for name, spoil := range map[string]func(*disk){
+		"full": func(d *disk) { d.full = true },
+		"broken": func(d *disk) {
+			if err := d.Memory.WriteFile("ssh/host_key", []byte("-----BEGIN OPENSSH")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			volume := &disk{Memory: store.NewMemory()}
+			bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+				spoil(volume)
+				first, ephemeral := fingerprintOf(t, b)
+				if again, _ := fingerprintOf(t, b); !ephemeral || first != again {
+					t.Errorf("ephemeral: %v, %s, then %s", ephemeral, first, again)
+				}
+				told := eventsOf(t, b, eventSession)
+				if len(told) != 1 || !strings.Contains(told[0], "could not be kept") || strings.Contains(told[0], "BEGIN") {
+					t.Errorf("told: %q", told)
+				}
+			})
+		})
+	}
+}
+
+func eventsOf(t *testing.T, b *backend, kind string) (texts []string) {
+	t.Helper()
+	for e, err := range b.Events(t.Context(), 0, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind == kind {
+			texts = append(texts, e.Text)
+		}
+	}
+	return texts
+}
+
+// TestHostKeyChanges tells the shell when it has to ask for the key again: it
+// would go on with the one before until it is started anew.
+func TestHostKeyChanges(t *testing.T) {
+	made, err := makeHostKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.ParsePrivateKey(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	configured := pair + "management:\n  ssh:\n    host-key: |\n      " + strings.ReplaceAll(strings.TrimSpace(string(made)), "\n", "\n      ") + "\n"
+	volume := blank{&disk{Memory: store.NewMemory()}}
+	bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+		// next waits for rules that are newer than the last ones.
+		last := 0
+		next := func(what string) api.Access {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			a, err := b.Access(ctx, last)
+			if err != nil || a.Generation <= last {
+				t.Errorf("%s: nobody is told (%v)", what, err)
+			}
+			if last = a.Generation; strings.Contains(a.HostKey, "PRIVATE") {
+				t.Errorf("%s: the key itself is told", what)
+			}
+			return a
+		}
+		next("start")
+		kept, _ := fingerprintOf(t, b)
+		apply := func(yaml string) {
+			t.Helper()
+			if _, err := b.Apply(t.Context(), []byte(yaml), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		apply(configured)
+		next("a key in the configuration")
+		if got, ephemeral := fingerprintOf(t, b); got != ssh.FingerprintSHA256(signer.PublicKey()) || ephemeral {
+			t.Errorf("got %s, ephemeral %v: want the configured one", got, ephemeral)
+		}
+		apply(pair)
+		next("none any more")
+		if got, _ := fingerprintOf(t, b); got != kept {
+			t.Error("want the one before again")
+		}
+		if err := b.FormatState(t.Context(), "/dev/sda", false); err != nil {
+			t.Fatal(err)
+		}
+		next("a state volume")
+		if got, ephemeral := fingerprintOf(t, b); got != kept || ephemeral {
+			t.Errorf("the key did not move to the volume: ephemeral %v, the same %v", ephemeral, got == kept)
+		}
+	})
+}
+
+// TestCommitWhileAVolumeIsMade loses nothing: what is committed while the disk
+// is made goes along, whichever comes first.
+func TestCommitWhileAVolumeIsMade(t *testing.T) {
+	volume := blank{&disk{Memory: store.NewMemory()}}
+	bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
+		volume.slow = make(chan struct{}) // of this bubble
+		anna := as(t, "anna", "s1")
+		done := make(chan error, 1)
+		go func() { done <- b.FormatState(anna, "/dev/sda", false) }()
+		synctest.Wait()
+		if err := b.FormatState(anna, "/dev/sda", false); err == nil || !strings.Contains(err.Error(), "being made already") {
+			t.Errorf("a second one at the same time: %v", err)
+		}
+		c := candidateOf(t, anna, b, heavier)
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{Comment: "meanwhile"}); err != nil {
+			t.Fatal(err)
+		}
+		close(volume.slow)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		made, err := store.Open(volume.disk, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(made.Revisions(), func(r store.Revision) bool { return r.Comment == "meanwhile" }) {
+			t.Errorf("on the volume: %+v", made.Revisions())
+		}
+	})
+}
