@@ -42,6 +42,22 @@ Version: 2.36-9
 	}
 }
 
+// TestPageNamesThePackages: what a peer has stands in docs/lab.md, by the name
+// that one types.
+func TestPageNamesThePackages(t *testing.T) {
+	page, err := os.ReadFile("../../docs/lab.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := strings.NewReplacer("iputils-", "", "openssh-client", "ssh", "-static", "", "-base", "")
+	for _, p := range packages {
+		// The shell that runs scripts is everybody's.
+		if name := typed.Replace(p); name != "dash" && !strings.Contains(string(page), name) {
+			t.Errorf("docs/lab.md does not name %s", name)
+		}
+	}
+}
+
 func TestArchiveIsWhatCpioReads(t *testing.T) {
 	dir := t.TempDir()
 	odd := filepath.Join(dir, "odd")
