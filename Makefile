@@ -14,7 +14,7 @@ BENCH_PACKAGES  := mmdebstrap
 TEST_PACKAGES   := shellcheck iproute2 curl tcpdump dnsmasq-base dosfstools mtools syslinux systemd-boot-efi e2fsprogs genisoimage xorriso cpio openssh-client
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint image kernel lab bench fuzz clean
+.PHONY: help deps demo test lint image kernel lab bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
