@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"dipper/appliance/config"
 )
 
 // pages answers the project's own documentation: path to text.
@@ -77,6 +79,28 @@ func anchors(text string) []string {
 		}, heading[1]))
 	}
 	return names
+}
+
+var wholeConfig = regexp.MustCompile("(?ms)^```yaml\n(role: .*?)^```$")
+
+// TestConfigurationsOfThePagesAreValid parses what is shown as a whole boot
+// config, warnings included: who copies it must not be told of a mistake.
+func TestConfigurationsOfThePagesAreValid(t *testing.T) {
+	parsed := 0
+	for page, text := range pages(t) {
+		for _, found := range wholeConfig.FindAllStringSubmatch(text, -1) {
+			parsed++
+			c, err := config.Parse(page, []byte(found[1]))
+			if err != nil {
+				t.Error(err)
+			} else if warnings := config.Warnings(c); len(warnings) > 0 && page == "README.md" {
+				t.Errorf("%s: %q", page, warnings)
+			}
+		}
+	}
+	if parsed < 10 {
+		t.Errorf("%d configurations found: is this still how they are shown?", parsed)
+	}
 }
 
 // What a page says in code about the tree: a path below one of its directories, a
