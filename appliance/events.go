@@ -58,10 +58,20 @@ func (e *events) keepIn(path string) {
 	}
 }
 
+// severity is an event's in the log. Whatever somebody says over SSH is kept off
+// the consoles, where it would push the status away: they show what is worse
+// than Debug.
+func severity(kind string) slog.Level {
+	if kind == eventSession || kind == eventCommand {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
 // add remembers that something happened on somebody's behalf.
 func (e *events) add(ctx context.Context, kind, format string, values ...any) {
 	event := api.Event{Time: e.now(), Kind: kind, Actor: api.ActorOf(ctx), Text: fmt.Sprintf(format, values...)}
-	e.log.Info(kind+": "+event.Text, actorFields(event.Actor)...)
+	e.log.Log(ctx, severity(kind), kind+": "+event.Text, actorFields(event.Actor)...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,4 +56,28 @@ func TestEventsAreFollowed(t *testing.T) {
 			t.Error("followed on after the end")
 		}
 	})
+}
+
+// TestEventsInLog: everything is in the log, and what is said in sessions is not
+// for the consoles.
+func TestEventsInLog(t *testing.T) {
+	var text strings.Builder
+	h := slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+	e := newEvents(time.Now, slog.New(h))
+	ctx := api.WithActor(t.Context(), api.Actor{User: "ann", From: "10.0.0.1"})
+	e.add(ctx, eventSession, "login")
+	e.add(ctx, eventCommand, "show version: ok")
+	e.add(ctx, eventCommit, "revision 2")
+	want := `level=DEBUG msg="session: login" user=ann from=10.0.0.1
+level=DEBUG msg="command: show version: ok" user=ann from=10.0.0.1
+level=INFO msg="commit: revision 2" user=ann from=10.0.0.1
+`
+	if got := text.String(); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
 }
