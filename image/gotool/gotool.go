@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -122,14 +123,6 @@ func parseModules(output []byte) ([]Module, error) {
 		}
 		found[p.Module.Path] = p.Module.Module
 	}
-	return sortedByPath(found), nil
-}
-
-func sortedByPath(modules map[string]Module) []Module {
-	var sorted []Module
-	for _, module := range modules {
-		sorted = append(sorted, module)
-	}
-	slices.SortFunc(sorted, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
-	return sorted
+	byPath := func(a, b Module) int { return strings.Compare(a.Path, b.Path) }
+	return slices.SortedFunc(maps.Values(found), byPath), nil
 }

@@ -126,7 +126,7 @@ func (p *place[R]) next() []expectation[R] {
 			return next
 		}
 	}
-	if len(p.call.Path) > 0 && !p.hasOptions() {
+	if !p.hasOptions() {
 		next = append(next, commands(cmd.Sub)...)
 	}
 	for i, o := range cmd.Options {
