@@ -161,7 +161,7 @@ func (c *call) tookBoot(ctx context.Context) error {
 	}
 	c.say(output.Warning, "the candidate is what is right of %s; what is not:", cells.Safe(s.Source))
 	for _, p := range s.Problems {
-		c.say(output.Plain, "  %s", cells.Safe(p))
+		c.printf("  %s\n", cells.Safe(p))
 	}
 	c.say(output.Plain, `"set" what is missing; "commit check" says what still is`)
 	return nil

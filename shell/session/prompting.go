@@ -76,6 +76,10 @@ func (c *conversation) greet(ctx context.Context) {
 	fmt.Fprint(c.out, strings.Join(c.banner(status, candidates), "\n")+"\n")
 }
 
+// maxGreeting is how many lines of problems are said unasked: a configuration
+// may have fifty mistakes of three lines each.
+const maxGreeting = 13
+
 // banner is what a user should know before the first command.
 func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string {
 	style := c.style()
@@ -90,8 +94,11 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 	warn := func(mood output.Mood, format string, args ...any) {
 		lines = append(lines, style.Paint(mood, "  ! ")+cells.Safe(fmt.Sprintf(format, args...)))
 	}
-	for _, p := range s.Problems {
+	for _, p := range s.Problems[:min(len(s.Problems), maxGreeting)] {
 		warn(output.Bad, "%s", p)
+	}
+	if more := len(s.Problems) - maxGreeting; more > 0 {
+		warn(output.Bad, "... and %d more lines: \"show status\"", more)
 	}
 	switch {
 	case brokenBoot(s):
