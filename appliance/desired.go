@@ -36,7 +36,7 @@ type desired struct {
 }
 
 // desire computes the desired state; it is pure.
-func desire(in intent, tables *director.Tables) desired {
+func desire(in intent, made *director.Sequence) desired {
 	leases := in.leaseList()
 	want := desired{nameServers: in.nameServers()}
 	in.config = in.verbs.of(in.config)
@@ -44,8 +44,8 @@ func desire(in intent, tables *director.Tables) desired {
 	case in.config == nil:
 		want.network = uplink.State(maintenanceNetwork(in.links), leases)
 	case in.config.Role == config.RoleDirector:
-		table := tables.Of(in.config)
-		want.network, want.table = director.Network(in.config, leases), &table
+		table := made.Table(in.config)
+		want.network, want.table = made.Network(in.config, leases), &table
 		want.control = controlOf(in.config.IPVS)
 	default:
 		want.network = realserver.Desired(in.config, leases)

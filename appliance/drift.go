@@ -26,7 +26,7 @@ func (r *reconciler) audit(ctx context.Context) {
 		_, _ = r.reconcile(ctx)
 		return
 	}
-	want := desire(r.in, &r.tables)
+	want := desire(r.in, &r.made)
 	r.leases.Want(ctx, r.in.dhcpLinks())
 	p, err := r.plan(ctx, want)
 	if err != nil {
@@ -39,7 +39,7 @@ func (r *reconciler) audit(ctx context.Context) {
 		return
 	}
 	p.table, p.control = r.treat(ctx, p, foreign)
-	_ = r.carryOut(ctx, desire(r.in, &r.tables), p)
+	_ = r.carryOut(ctx, desire(r.in, &r.made), p)
 }
 
 // drift is what others did to the kernel's IPVS: the edits that would undo it.
@@ -136,7 +136,7 @@ func (r *reconciler) takeOver(ctx context.Context, d drift) bool {
 	if err != nil {
 		return false
 	}
-	next, err := r.merge(withForeign(*desire(r.in, &r.tables).table, d), beside)
+	next, err := r.merge(withForeign(*desire(r.in, &r.made).table, d), beside)
 	if err != nil {
 		r.events.add(ctx, eventDrift, "edits by somebody else are not taken over: %v", err)
 		return false

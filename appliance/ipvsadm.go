@@ -135,7 +135,7 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 // edited carries out change on what is in force, and answers what it comes to:
 // an edit of the intent, nil when counters alone are to be zeroed, and which.
 func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), []*ipvs.Key, error) {
-	want := desire(r.in, &r.tables)
+	want := desire(r.in, &r.made)
 	before := ipvsadm.State{Table: *want.table, Timeouts: want.control.Timeouts, Daemons: want.control.Daemons}
 	editor := ipvsadm.NewEditor(before)
 	if err := change(editor); err != nil {
@@ -187,7 +187,7 @@ func withRules(cfg *config.Config, rules []byte) (*config.Config, error) {
 // it, part of the running configuration. The verbs of operators stay in force
 // where the table is as they made it.
 func (r *reconciler) merge(table ipvs.Table, beside control) (func(*intent), error) {
-	adopted, err := director.Adopt(r.in.verbs.of(r.in.config), table)
+	adopted, err := r.made.Adopt(r.in.verbs.of(r.in.config), table)
 	if err != nil {
 		return nil, &api.Error{Message: "no configuration can say this", Details: lines(err)}
 	}

@@ -109,7 +109,7 @@ type reconciler struct {
 	in      intent
 	pending *unconfirmed   // nil: none
 	saved   *config.Config // what the machine boots with; nil: nothing is known
-	tables  director.Tables
+	made    director.Sequence
 	inOrder *network.State  // the network that the kernel was found to have; nil: look
 	kept    *written        // the text that a restarted control plane finds
 	keptLen int             // bytes of rules behind it
@@ -247,7 +247,7 @@ type prepared struct {
 func (r *reconciler) prepare(ctx context.Context, edit func(*intent)) (prepared, error) {
 	next := prepared{in: r.in}
 	edit(&next.in)
-	next.want = desire(next.in, &r.tables)
+	next.want = desire(next.in, &r.made)
 	var err error
 	next.plan, err = r.planEdit(ctx, next.want)
 	return next, err
@@ -367,7 +367,7 @@ func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 	if r.in.config == nil && !r.in.seeking {
 		return plan{}, nil // still looking where nothing but the machine is asked
 	}
-	want := desire(r.in, &r.tables)
+	want := desire(r.in, &r.made)
 	r.leases.Want(ctx, r.in.dhcpLinks())
 	p, err := r.plan(ctx, want)
 	if err != nil {
@@ -419,8 +419,8 @@ func (r *reconciler) identify() error {
 // withdraw takes the VIPs away, so that nobody sends to a machine that ends.
 func (r *reconciler) withdraw(ctx context.Context) error {
 	r.board.update(func(s *api.Status) { s.State = api.Stopping })
-	want := desire(r.in, &r.tables).network
-	want.Addresses = slices.DeleteFunc(want.Addresses, func(a network.Address) bool { return a.VIP })
+	want := desire(r.in, &r.made).network
+	want.Addresses = slices.DeleteFunc(slices.Clone(want.Addresses), func(a network.Address) bool { return a.VIP })
 	have, err := r.network.Observe(ctx, want)
 	if err != nil {
 		return fmt.Errorf("withdraw: %w", err)

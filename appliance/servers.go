@@ -159,7 +159,7 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 	if err != nil {
 		return nil, err
 	}
-	left, err := r.activeConnections(ctx)
+	left, err := r.activeConnections(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -188,27 +188,29 @@ func (in intent) weightOf(id serverID) int {
 	return r.Weight
 }
 
-// activeConnections counts those of each real server.
-func (r *reconciler) activeConnections(ctx context.Context) (map[serverID]uint32, error) {
+// activeConnections counts those of real servers. It looks at their services
+// alone: a table of thousands takes as long as all else that is done for one.
+func (r *reconciler) activeConnections(ctx context.Context, ids []serverID) (map[serverID]uint32, error) {
 	table, err := r.table.get()
 	if err != nil {
 		return nil, err
 	}
-	stats, err := table.Statistics(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ipvs: %w", err)
-	}
-	r.supervisor.Beat()
-	services := servicesByKey(r.in.config)
 	counts := make(map[serverID]uint32)
-	for _, s := range stats {
-		configured := services[s.Key]
-		if configured == nil {
+	looked := make(map[string]bool)
+	for _, id := range ids {
+		if looked[id.Service] {
 			continue
 		}
-		for _, rs := range s.RealServers {
-			counts[serverID{configured.Name, rs.Address, rs.Port}] = rs.ActiveConnections
+		looked[id.Service] = true
+		key := director.KeyOf(r.in.config.Services[serviceIndex(r.in.config, id.Service)])
+		service, _, err := table.StatisticsOf(ctx, key) // of one that is not there nobody is active
+		if err != nil {
+			return nil, fmt.Errorf("ipvs: %w", err)
 		}
+		for _, rs := range service.RealServers {
+			counts[serverID{id.Service, rs.Address, rs.Port}] = rs.ActiveConnections
+		}
+		r.supervisor.Beat()
 	}
 	return counts, nil
 }

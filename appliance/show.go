@@ -125,7 +125,7 @@ func (b *backend) Neighbours(ctx context.Context) ([]api.Neighbour, error) {
 // should be and as they are.
 func (b *backend) Sysctls(ctx context.Context) ([]api.Sysctl, error) {
 	wanted, err := submit(ctx, b.reconciler, func(context.Context) ([]network.Sysctl, error) {
-		return desire(b.reconciler.in, &b.reconciler.tables).network.Sysctls, nil
+		return desire(b.reconciler.in, &b.reconciler.made).network.Sysctls, nil
 	})
 	if err != nil {
 		return nil, err

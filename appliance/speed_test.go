@@ -66,3 +66,17 @@ func BenchmarkWeight(b *testing.B) {
 		typed(b, c, "", "-e", "-t", "192.168.4.5:1500", "-r", "10.1.0.5:80", "-m", "-w", fmt.Sprint(weight))
 	}
 }
+
+// BenchmarkServerWeight is what an operator says of one real server of 10,000.
+func BenchmarkServerWeight(b *testing.B) {
+	c := serveBare(b)
+	typed(b, c, manyRules(1000), "-R")
+	weight := 1
+	for b.Loop() {
+		weight++
+		v := api.ServerVerb{Service: "tcp-192.168.4.5-1500", Server: "10.1.0.5", Verb: api.Weigh, Weight: weight}
+		if _, err := c.SetServer(b.Context(), v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -110,6 +110,9 @@ func (v verbs) kept(cfg *config.Config) verbs {
 // answers the configuration without them, and those that the edit left alone.
 // A real server that was edited has what the edit says.
 func (v verbs) lift(base, edited *config.Config) (*config.Config, verbs) {
+	if len(v) == 0 {
+		return edited, v
+	}
 	out := *edited
 	out.Services = slices.Clone(edited.Services)
 	kept := make(verbs, len(v))

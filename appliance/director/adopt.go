@@ -44,7 +44,7 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 		if !exists || !says(s, want) {
 			var err error
 			if s, err = settle(s, want, exists); err != nil {
-				errs = append(errs, fmt.Errorf("director: adopt %s: %w", want.Key, err))
+				errs = append(errs, notAdopted(want.Key, err))
 				continue
 			}
 			settled[s.Name] = true
@@ -59,6 +59,8 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 	place(&adopted, func(s config.Service) bool { return added || settled[s.Name] })
 	return &adopted, nil
 }
+
+func notAdopted(k ipvs.Key, err error) error { return fmt.Errorf("director: adopt %s: %w", k, err) }
 
 // says tells that the configuration of a service says what the table holds,
 // with its real servers in the same order.

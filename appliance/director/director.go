@@ -15,7 +15,7 @@ import (
 // be: its connection to the networks, the sysctls of the role and of IPVS, the
 // VIPs and firewall marks, and the IPVS table in canonical order.
 func Desired(cfg *config.Config, leases []network.Lease) (network.State, ipvs.Table) {
-	return Network(cfg, leases), new(Tables).Of(cfg)
+	return Network(cfg, leases), new(Sequence).Table(cfg)
 }
 
 // Network returns the network state of Desired.

@@ -3,44 +3,29 @@ package director
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"dipper/appliance/config"
 	"dipper/appliance/ipvs"
 )
 
-// Tables makes the tables of one configuration after the other. Of real servers
-// that two of them share it makes them once: an edit of one service of a
-// thousand costs little. Nobody may change what it returns.
-type Tables struct {
-	made map[*config.RealServer][]ipvs.RealServer // by the first of a service
-}
-
-// Of returns the IPVS table of a configuration, in canonical order.
-func (t *Tables) Of(cfg *config.Config) ipvs.Table {
-	before := t.made
-	t.made = make(map[*config.RealServer][]ipvs.RealServer, len(cfg.Services))
-	table := ipvs.Table{Services: slices.Grow([]ipvs.Service(nil), len(cfg.Services))}
-	for _, s := range cfg.Services {
-		out := service(s)
-		if len(s.RealServers) > 0 {
-			first := &s.RealServers[0]
-			if out.RealServers = before[first]; len(out.RealServers) != len(s.RealServers) {
-				out.RealServers = realServers(s)
-			}
-			t.made[first] = out.RealServers
-		}
-		table.Services = append(table.Services, out)
+// tableService is a service as the table has it. made are its real servers, if
+// they were made before; nil if not.
+func tableService(s *config.Service, made []ipvs.RealServer) ipvs.Service {
+	out := service(*s)
+	if out.RealServers = made; made == nil && len(s.RealServers) > 0 {
+		out.RealServers = realServers(*s)
 	}
-	return table.Ordered()
+	return out
 }
 
+// realServers are those of a service, in canonical order.
 func realServers(s config.Service) []ipvs.RealServer {
 	servers := make([]ipvs.RealServer, 0, len(s.RealServers))
 	for _, r := range s.RealServers {
 		servers = append(servers, realServer(r))
 	}
+	ipvs.SortRealServers(servers)
 	return servers
 }
 

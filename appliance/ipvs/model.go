@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // Table is an IPVS table: virtual services in canonical order.
@@ -147,27 +148,29 @@ func (t Table) Canonical() Table {
 	return copied
 }
 
-// Ordered puts t into canonical order in place, and returns it.
-func (t Table) Ordered() Table {
-	if !t.isCanonical() {
-		t.sort()
-	}
-	return t
+// ByKey returns t with its services in canonical order: t itself, or a copy that
+// shares its real servers.
+func (t Table) ByKey() Table {
+	return Table{Services: ordered(t.Services, compareServices)}
 }
 
-// canonical returns t itself where it is in canonical order.
-func (t Table) canonical() Table {
-	if t.isCanonical() {
-		return t
-	}
-	return t.Canonical()
+// Find returns where a table in canonical order has a service, or would have it.
+func (t Table) Find(k Key) (place int, found bool) {
+	return sort.Find(len(t.Services), func(i int) int { return k.Compare(&t.Services[i].Key) })
 }
 
 func (t Table) sort() {
 	for i := range t.Services {
-		slices.SortFunc(t.Services[i].RealServers, func(a, b RealServer) int { return compareRealServers(&a, &b) })
+		SortRealServers(t.Services[i].RealServers)
 	}
 	slices.SortFunc(t.Services, func(a, b Service) int { return compareServices(&a, &b) })
+}
+
+// SortRealServers puts the real servers of a service into canonical order.
+func SortRealServers(servers []RealServer) {
+	if !isSorted(servers, compareRealServers) {
+		slices.SortFunc(servers, func(a, b RealServer) int { return compareRealServers(&a, &b) })
+	}
 }
 
 // entries counts virtual services and real servers.
@@ -179,13 +182,14 @@ func (t Table) entries() int {
 	return n
 }
 
-func (t Table) isCanonical() bool {
-	for i := range t.Services {
-		if !isSorted(t.Services[i].RealServers, compareRealServers) {
-			return false
-		}
+// ordered returns list where it is in order, else a sorted copy.
+func ordered[E any](list []E, compare func(a, b *E) int) []E {
+	if isSorted(list, compare) {
+		return list
 	}
-	return isSorted(t.Services, compareServices)
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b E) int { return compare(&a, &b) })
+	return list
 }
 
 // isSorted is slices.IsSortedFunc without copies of large entries.
@@ -198,7 +202,7 @@ func isSorted[E any](list []E, compare func(a, b *E) int) bool {
 	return true
 }
 
-func compareServices(a, b *Service) int { return a.Key.compare(&b.Key) }
+func compareServices(a, b *Service) int { return a.Key.Compare(&b.Key) }
 
 func compareRealServers(a, b *RealServer) int {
 	if c := a.Address.Compare(b.Address); c != 0 {
@@ -207,8 +211,8 @@ func compareRealServers(a, b *RealServer) int {
 	return cmp.Compare(a.Port, b.Port)
 }
 
-// compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
-func (k *Key) compare(other *Key) int {
+// Compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
+func (k *Key) Compare(other *Key) int {
 	if c := cmp.Compare(min(k.FWMark, 1), min(other.FWMark, 1)); c != 0 { // marks last
 		return c
 	}

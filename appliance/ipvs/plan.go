@@ -46,12 +46,13 @@ func (o Op) Disruptive() string {
 // empty while a real server is replaced. Services that are not desired go
 // last: an interruption leaves too much rather than too little.
 func Plan(observed, desired Table) []Op {
-	have, want := observed.canonical().Services, desired.canonical().Services
+	have, want := observed.ByKey().Services, desired.ByKey().Services
 	var ops, remove []Op
 	if more := desired.entries() - observed.entries(); more > 0 {
 		ops = make([]Op, 0, more) // of a first load, all of them
 	}
 	for len(have) > 0 || len(want) > 0 {
+		have, want = skipCommon(have, want, (*Service).Shares)
 		order := compareFirst(have, want, compareServices)
 		switch {
 		case order < 0:
@@ -76,6 +77,17 @@ func compareFirst[E any](a, b []E, compare func(a, b *E) int) int {
 		return -1
 	}
 	return compare(&a[0], &b[0])
+}
+
+// skipCommon drops what two lists begin with alike, but for the last of it:
+// duplicates of that may follow.
+func skipCommon[E any](a, b []E, same func(a, b *E) bool) (restA, restB []E) {
+	n := 0
+	for n < min(len(a), len(b)) && same(&a[n], &b[n]) {
+		n++
+	}
+	n = max(0, n-1)
+	return a[n:], b[n:]
 }
 
 // skipFirst drops the first entry of the list where it comes first, or of both
@@ -117,6 +129,12 @@ func planService(ops []Op, have, want *Service) []Op {
 	return planRealServers(ops, service, have.RealServers, want.RealServers)
 }
 
+// Shares tells whether a service is equal to another and has the same list of
+// real servers, not only an equal one.
+func (s *Service) Shares(other *Service) bool {
+	return s.sameProperties(other) && sameList(s.RealServers, other.RealServers)
+}
+
 // sameList tells whether two lists are one and the same, not only equal: an
 // edited copy of a table shares with it what was not edited.
 func sameList(a, b []RealServer) bool {
@@ -126,6 +144,8 @@ func sameList(a, b []RealServer) bool {
 // planRealServers appends the operations for the real servers of one service.
 func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
 	var serve, drain, remove []Op
+	have, want = ordered(have, compareRealServers), ordered(want, compareRealServers)
+	have, want = skipCommon(have, want, func(a, b *RealServer) bool { return *a == *b })
 	for len(have) > 0 || len(want) > 0 {
 		order := compareFirst(have, want, compareRealServers)
 		switch {

@@ -18,7 +18,8 @@ type State struct {
 
 // Editor edits a state in memory. It refuses what the kernel would refuse, in
 // the kernel's order. An edit costs the same in a table of a hundred thousand
-// real servers as in one of ten.
+// real servers as in one of ten: the editor holds what was edited, and looks up
+// the rest in the state that it was made of.
 type Editor struct {
 	// Zeroed are the services whose counters are to be zeroed when the edits
 	// are done; nil in it stands for all.
@@ -26,41 +27,83 @@ type Editor struct {
 	// Notes are remarks on edits that did more than was typed.
 	Notes []string
 
-	services []editedService // in the order in which they were added
-	index    map[ipvs.Key]int
+	base     ipvs.Table                  // services in canonical order; never changed
+	edited   []*editedService            // looked into, edited, deleted or added, in this order
+	present  map[ipvs.Key]*editedService // those of them that count for their key
 	timeouts ipvs.Timeouts
 	daemons  []ipvs.Daemon
 }
 
 // NewEditor returns an editor of s, which it leaves as it is.
 func NewEditor(s State) *Editor {
-	e := &Editor{timeouts: s.Timeouts, daemons: slices.Clone(s.Daemons)}
-	e.services = make([]editedService, 0, len(s.Table.Services))
-	e.index = make(map[ipvs.Key]int, len(s.Table.Services))
-	for _, service := range s.Table.Services {
-		e.insert(service)
+	return &Editor{
+		base:     s.Table.ByKey(),
+		present:  make(map[ipvs.Key]*editedService),
+		timeouts: s.Timeouts,
+		daemons:  slices.Clone(s.Daemons),
 	}
-	return e
 }
 
 // State returns what the edits made of it, sharing with the state of before
-// the real servers of services that were not edited. Services and real servers
-// are in the order in which they were added.
+// the real servers of services that were not edited. Services that were added
+// are behind the others, and real servers behind those of their service, in the
+// order in which they were added.
 func (e *Editor) State() State {
-	s := State{Timeouts: e.timeouts, Daemons: slices.Clone(e.daemons)}
-	s.Table.Services = make([]ipvs.Service, 0, len(e.index))
-	for i := range e.services {
-		if !e.services[i].deleted {
-			s.Table.Services = append(s.Table.Services, e.services[i].result())
+	s := State{Table: e.base, Timeouts: e.timeouts, Daemons: slices.Clone(e.daemons)}
+	if len(e.edited) == 0 {
+		return s
+	}
+	services := slices.Grow(slices.Clone(e.base.Services), len(e.edited))
+	deleted := false
+	for _, edited := range e.edited {
+		switch {
+		case edited.deleted && edited.place >= 0:
+			services[edited.place] = ipvs.Service{} // no service is without an address
+			deleted = true
+		case edited.deleted:
+		case edited.place >= 0:
+			services[edited.place] = edited.result()
+		default:
+			services = append(services, edited.result())
 		}
 	}
+	if deleted {
+		services = slices.DeleteFunc(services, func(s ipvs.Service) bool { return !s.Address.IsValid() })
+	}
+	s.Table.Services = services
 	return s
 }
 
-// editedService is a service. Its place among the others, and those of its
-// real servers, stay as they are when one is deleted.
+// find returns a service to look into or to edit; nil if there is none.
+func (e *Editor) find(k ipvs.Key) *editedService {
+	if s, known := e.present[k]; known {
+		if s.deleted {
+			return nil
+		}
+		return s
+	}
+	place, found := e.base.Find(k)
+	if !found {
+		return nil
+	}
+	s := &editedService{service: e.base.Services[place], place: place}
+	e.hold(s)
+	return s
+}
+
+func (e *Editor) hold(s *editedService) {
+	e.edited = append(e.edited, s)
+	e.present[s.service.Key] = s
+}
+
+// added is the place of a service that the state did not have.
+const added = -1
+
+// editedService is a service. The places of its real servers stay as they are
+// when one is deleted.
 type editedService struct {
 	service ipvs.Service // real servers without an address are deleted ones
+	place   int          // in the state that is edited, or added
 	deleted bool
 	own     bool                // its real servers are shared with nobody
 	places  map[ipvs.Target]int // of its real servers, if they are many, once one was looked for
@@ -162,39 +205,35 @@ func (e *Editor) do(c *Command) *Error {
 }
 
 func (e *Editor) clear() {
-	e.services, e.index = nil, map[ipvs.Key]int{}
-}
-
-func (e *Editor) insert(s ipvs.Service) {
-	e.index[s.Key] = len(e.services)
-	e.services = append(e.services, editedService{service: s})
+	e.base, e.edited = ipvs.Table{}, nil
+	clear(e.present)
 }
 
 func (e *Editor) addService(c *Command) *Error {
-	if _, exists := e.index[c.Service.Key]; exists {
+	if e.find(c.Service.Key) != nil {
 		return refused("Service already exists", "%s; -E edits it", c.Service.Key)
 	}
 	if err := checkModules(c.Service); err != nil {
 		return err
 	}
-	e.insert(c.Service)
+	e.hold(&editedService{service: c.Service, place: added})
 	return nil
 }
 
 func (e *Editor) editService(c *Command) *Error {
-	at, exists := e.index[c.Service.Key]
-	if !exists {
+	edited := e.find(c.Service.Key)
+	if edited == nil {
 		return e.noService("No such service", c.Service.Key)
 	}
 	if err := checkModules(c.Service); err != nil {
 		return err
 	}
-	if lost := lostOptions(e.services[at].service, c.Service); len(lost) > 0 {
+	if lost := lostOptions(edited.service, c.Service); len(lost) > 0 {
 		e.note("%s has lost %s: -E replaces all options", c.Service.Key, strings.Join(lost, ", "))
 	}
-	servers := e.services[at].service.RealServers
-	e.services[at].service = c.Service
-	e.services[at].service.RealServers = servers
+	servers := edited.service.RealServers
+	edited.service = c.Service
+	edited.service.RealServers = servers
 	return nil
 }
 
@@ -231,12 +270,11 @@ func lostOptions(before, after ipvs.Service) []string {
 }
 
 func (e *Editor) deleteService(c *Command) *Error {
-	at, exists := e.index[c.Service.Key]
-	if !exists {
+	edited := e.find(c.Service.Key)
+	if edited == nil {
 		return e.noService("No such service", c.Service.Key)
 	}
-	delete(e.index, c.Service.Key)
-	e.services[at] = editedService{deleted: true}
+	edited.deleted = true
 	return nil
 }
 
@@ -245,7 +283,7 @@ func (e *Editor) noService(message string, k ipvs.Key) *Error {
 	other := k
 	for _, protocol := range [...]ipvs.Protocol{ipvs.TCP, ipvs.UDP, ipvs.SCTP} {
 		other.Protocol = protocol
-		if _, exists := e.index[other]; exists && k.FWMark == 0 {
+		if k.FWMark == 0 && e.find(other) != nil {
 			return refused(message, "%s; there is %s", k, other)
 		}
 	}
@@ -277,11 +315,10 @@ func (e *Editor) addServer(c *Command) *Error {
 // server finds the service and the place of the real server of a command,
 // which is -1 if there is no such real server.
 func (e *Editor) server(c *Command) (*editedService, int, *Error) {
-	at, exists := e.index[c.Service.Key]
-	if !exists {
+	service := e.find(c.Service.Key)
+	if service == nil {
 		return nil, 0, e.noService("Service not defined", c.Service.Key)
 	}
-	service := &e.services[at]
 	return service, service.find(c.RealServer.Target()), nil
 }
 
@@ -395,10 +432,9 @@ func (e *Editor) startDaemon(d ipvs.Daemon) *Error {
 
 // mixed returns a real server that is not of its service's family.
 func (e *Editor) mixed() (ipvs.Key, netip.Addr) {
-	for i := range e.services {
-		s := &e.services[i].service
+	for _, s := range e.State().Table.Services {
 		for _, r := range s.RealServers {
-			if r.Address.IsValid() && r.Address.Is6() != s.Address.Is6() {
+			if r.Address.Is6() != s.Address.Is6() {
 				return s.Key, r.Address
 			}
 		}
@@ -420,7 +456,7 @@ func (e *Editor) zero(c *Command) *Error {
 		e.Zeroed = append(e.Zeroed, nil)
 		return nil
 	}
-	if _, exists := e.index[c.Service.Key]; !exists {
+	if e.find(c.Service.Key) == nil {
 		return e.noService("No such service", c.Service.Key)
 	}
 	key := c.Service.Key

@@ -3,6 +3,7 @@ package ipvsadm
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -309,4 +310,52 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("saved\n%sand again\n%s", saved, got)
 		}
 	})
+}
+
+// TestEditorsInTurn gives random commands to one editor, and each of them to an
+// editor of what the ones before came to.
+func TestEditorsInTurn(t *testing.T) {
+	services := []string{"-t 192.168.4.5:80", "-t 192.168.4.6:80", "-u 192.168.4.5:53", "-f 7", "-t [2001:db8::5]:80"}
+	servers := []string{"192.168.2.100", "192.168.2.200", "192.168.2.201"}
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		pick := func(from ...string) string { return from[r.IntN(len(from))] }
+		start := State{Table: parseTable(t, "-A -t 192.168.4.6:80 -s rr", "-a -t 192.168.4.6:80 -r 192.168.2.100 -m",
+			"-A -u 192.168.4.5:53 -s rr", "-A -t 192.168.4.5:80 -s wlc")}
+		one, inTurn, before := NewEditor(start), start, save(t, start.Table)
+		for range 1 + r.IntN(20) {
+			line := pick("-A", "-A", "-E") + " " + pick(services...) + " -s " + pick("rr", "wrr")
+			switch r.IntN(12) {
+			case 0:
+				line = "-C"
+			case 1, 2:
+				line = "-D " + pick(services...)
+			case 3, 4, 5, 6:
+				line = pick("-a", "-a", "-e") + " " + pick(services...) + " -r " + pick(servers...) + " -w " + pick("1", "2") + " -m"
+			case 7:
+				line = "-d " + pick(services...) + " -r " + pick(servers...)
+			}
+			command, err := Parse(strings.Fields(line), nil)
+			if err != nil {
+				continue // a family for the other
+			}
+			next := NewEditor(inTurn)
+			err, inTurnErr := one.Do(command), next.Do(command)
+			if fmt.Sprint(err) != fmt.Sprint(inTurnErr) {
+				t.Fatalf("seed %d: %s: %v; in turn: %v", seed, line, err, inTurnErr)
+			}
+			inTurn = next.State()
+			if got, want := save(t, one.State().Table.Canonical()), save(t, inTurn.Table.Canonical()); got != want {
+				t.Fatalf("seed %d: %s: got\n%sin turn\n%s", seed, line, got, want)
+			}
+		}
+		if got := save(t, start.Table); got != before {
+			t.Fatalf("seed %d: what was edited changed: got\n%swant\n%s", seed, got, before)
+		}
+	}
+}
+
+func parseTable(t *testing.T, lines ...string) ipvs.Table {
+	t.Helper()
+	return edited(t, State{}, lines...).Table
 }
