@@ -81,6 +81,22 @@ func anchors(text string) []string {
 	return names
 }
 
+// TestEveryDecisionIsInTheIndex wants its number, title and link.
+func TestEveryDecisionIsInTheIndex(t *testing.T) {
+	texts := pages(t)
+	index := texts["docs/decisions/README.md"]
+	for page, text := range texts {
+		number, isDecision := strings.CutPrefix(page, "docs/decisions/0")
+		if !isDecision {
+			continue
+		}
+		title, _, _ := strings.Cut(strings.TrimPrefix(text, "# "), "\n")
+		if entry := "[" + title + "](0" + number + ")"; !strings.Contains(index, entry) {
+			t.Errorf("docs/decisions/README.md lacks %s", entry)
+		}
+	}
+}
+
 var wholeConfig = regexp.MustCompile("(?ms)^```yaml\n(role: .*?)^```$")
 
 // TestConfigurationsOfThePagesAreValid parses what is shown as a whole boot
