@@ -451,6 +451,9 @@ func printable(text string) bool {
 
 // clip shortens what the user wrote to what an error message can hold.
 func clip(text string) string {
+	if confidential(text) {
+		return redacted
+	}
 	const longest = 60
 	if runes := []rune(text); len(runes) > longest {
 		return string(runes[:longest]) + "..."

@@ -55,45 +55,11 @@ func (e Error) message() string {
 //	  12 |     scheduler: lcss
 //	     |                ^
 func (e Error) Excerpt(src []byte) string {
-	line, caret := window(mask(lineOf(src, e.Line)), e.Column)
+	line, caret := window(hidden(src, e.Line), e.Column)
 	number := fmt.Sprintf("%4d", e.Line)
 	return fmt.Sprintf("%s\n%s | %s\n%s | %s^\n", e.Error(),
 		number, line,
 		strings.Repeat(" ", len(number)), strings.Repeat(" ", caret))
-}
-
-// mask hides the value of a secret key on a line.
-func mask(line string) string {
-	for _, name := range secretKeys(Describe()) {
-		before, after, found := strings.Cut(line, name+":")
-		if !found {
-			continue
-		}
-		end := strings.IndexAny(after, ",}#")
-		if end < 0 {
-			end = len(after)
-		}
-		hidden := strings.Map(func(r rune) rune {
-			if r == ' ' {
-				return r
-			}
-			return '*'
-		}, after[:end])
-		line = before + name + ":" + hidden + after[end:]
-	}
-	return line
-}
-
-// secretKeys are the names of all keys whose values are never shown.
-func secretKeys(s Schema) []string {
-	var names []string
-	for _, k := range s.Keys {
-		if k.Secret {
-			names = append(names, k.Name)
-		}
-		names = append(names, secretKeys(k)...)
-	}
-	return names
 }
 
 // Errors are all faults of one configuration in the order of their places.
