@@ -102,7 +102,10 @@ type Options struct {
 	Hostname func(string) error
 	// Uptime is the time since the kernel's start, suspended time included.
 	Uptime func() time.Duration
-	Log    *slog.Logger
+	// ProcessStart tells processes with one number apart; its error says that
+	// there is none. nil: shells that are killed are not missed.
+	ProcessStart func(pid int) (uint64, error)
+	Log          *slog.Logger
 }
 
 // Run is the control plane: it returns when ctx ends, or, with the VIPs
@@ -174,6 +177,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		files:      candidateFiles{dir: filepath.Join(o.RunDir, "candidates")},
 		shelf:      shelf,
 		gate:       gate,
+		shells:     shells{start: o.ProcessStart},
 	}
 	board.update(func(s *api.Status) { s.Volatile = !shelf.lasting() })
 	return p
@@ -190,6 +194,7 @@ func (p *plane) run(ctx context.Context, serve func(context.Context, *errgroup.G
 		defer stop() // withdrawn: the rest has nothing left to do
 		return p.backend.reconciler.run(ctx)
 	})
+	g.Go(func() error { return p.backend.missShells(ctx) })
 	g.Go(func() error {
 		p.backend.start(ctx, p.options)
 		return nil
@@ -356,6 +361,9 @@ func (b *backend) recall(o Options) recollection {
 	}
 	if kept.pending, err = b.running.loadPending(); err != nil {
 		o.Log.Error("an unconfirmed commit stays until the next boot", "error", err)
+	}
+	if kept.pending != nil {
+		b.shells.resume(kept.pending.Actor.Session, kept.pending.Shell)
 	}
 	saved, err := b.saved()
 	kept.saved = parsedOr(nil, saved)

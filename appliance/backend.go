@@ -28,6 +28,7 @@ type backend struct {
 	documents  documents
 	index      serverIndex
 	gate       *gate
+	shells     shells
 }
 
 // backend answers everything.

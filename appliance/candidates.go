@@ -73,6 +73,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 	if err := mayConfigure(ctx); err != nil {
 		return api.Candidate{}, err
 	}
+	b.shells.vouch(ctx)
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
 	if shared {

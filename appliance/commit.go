@@ -35,6 +35,7 @@ type unconfirmed struct {
 	// the clock is set.
 	Deadline time.Duration `json:"deadline"`
 	Actor    api.Actor     `json:"actor"`
+	Shell    process       `json:"shell,omitzero"` // which the actor's session is in
 	Comment  string        `json:"comment,omitempty"`
 }
 
@@ -55,6 +56,7 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	if err != nil {
 		return api.Committed{}, refusal(err)
 	}
+	b.shells.vouch(ctx)
 	actor := api.ActorOf(ctx)
 	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (api.Committed, error) {
 		return b.commit(api.WithActor(ctx, actor), e, yaml, cfg, o)
@@ -143,6 +145,7 @@ func (b *backend) commitConfirmed(ctx context.Context, commit prepared, o api.Co
 	next := *pending
 	next.Deadline = r.uptime() + time.Duration(o.Confirm)
 	next.Actor, next.Comment = api.ActorOf(ctx), o.Comment
+	next.Shell = b.shells.process(next.Actor.Session)
 	// It is kept before anything is done: a control plane that is killed in
 	// between goes back as well.
 	if err := r.running.savePending(&next); err != nil {
@@ -439,7 +442,15 @@ func sameConfig(a, b *config.Config) bool {
 	}
 	x, y := *a, *b
 	x.Services, y.Services = nil, nil
-	return slices.EqualFunc(a.Services, b.Services, sameService) && reflect.DeepEqual(x, y)
+	if len(a.Services) != len(b.Services) || !reflect.DeepEqual(x, y) {
+		return false
+	}
+	for i := range a.Services {
+		if !a.Services[i].Shares(&b.Services[i]) && !sameService(a.Services[i], b.Services[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func sameService(a, b config.Service) bool {

@@ -298,6 +298,7 @@ func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) e
 	if actor := api.ActorOf(ctx); actor.Role != "" && actor.Session != session {
 		return &api.Error{Message: fmt.Sprintf("session %q is another's", session)}
 	}
+	b.shells.forget(session)
 	var errs []error
 	b.candidates.mu.Lock()
 	for id, e := range b.candidates.open {

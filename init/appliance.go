@@ -64,6 +64,8 @@ func runAppliance(ctx context.Context) error {
 		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
 		Uptime:     appliance.SinceKernelStart,
 		Log:        log,
+
+		ProcessStart: appliance.ProcessStart,
 	})
 }
 

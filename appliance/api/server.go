@@ -47,6 +47,7 @@ func Serve(ctx context.Context, l net.Listener, b Backend) error {
 		Handler:           Handler(b),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() {

@@ -1,0 +1,136 @@
+package appliance
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dipper/appliance/api"
+)
+
+// starts are when processes were started, by number.
+type starts map[int]uint64
+
+func (s starts) of(pid int) (uint64, error) {
+	if start, there := s[pid]; there {
+		return start, nil
+	}
+	return 0, os.ErrProcessDone
+}
+
+// TestKilledShell kills the process that the session of an unconfirmed commit
+// is in. It tells nobody; the control plane, restarted in between or not,
+// notices, and undoes the commit a minute later instead of in ten.
+func TestKilledShell(t *testing.T) {
+	const shell = 64
+	for name, tt := range map[string]struct {
+		then  starts // the processes that are there after the commit
+		plane bool   // the control plane is killed, too
+		lost  bool
+	}{
+		"it stays":                              {starts{shell: 100}, false, false},
+		"gone":                                  {starts{}, false, true},
+		"another has its number":                {starts{shell: 101}, false, true},
+		"it outlives the control plane":         {starts{shell: 100}, true, false},
+		"gone with the control plane":           {starts{}, true, true},
+		"number taken while there was no plane": {starts{shell: 101}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.options.Uptime = nil
+				there := starts{shell: 100}
+				m.options.ProcessStart = func(pid int) (uint64, error) { return there.of(pid) }
+				m.boots(pair)
+				b, kill := m.serves(t)
+				anna := api.WithCaller(as(t, "anna", "s1"), shell)
+				c := candidateOf(t, anna, b, heavier)
+				if _, err := b.Commit(anna, c.ID, api.CommitOptions{Confirm: api.Duration(10 * time.Minute)}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				there = maps.Clone(tt.then)
+				if tt.plane {
+					kill()
+					b, kill = m.serves(t)
+				}
+				defer kill()
+				time.Sleep(lostPatience - time.Second)
+				synctest.Wait()
+				if w := weight(t, m); w != "9" {
+					t.Errorf("undone before the minute is over: weight %s", w)
+				}
+				time.Sleep(missInterval + 2*time.Second)
+				synctest.Wait()
+				if undone := weight(t, m) == "1"; undone != tt.lost {
+					t.Errorf("a minute later: undone is %t, want %t", undone, tt.lost)
+				}
+			})
+		})
+	}
+}
+
+// TestKilledShellsCandidates: what only a session that is gone could see is
+// gone as well.
+func TestKilledShellsCandidates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		there := starts{64: 100}
+		m.options.ProcessStart = func(pid int) (uint64, error) { return there.of(pid) }
+		m.boots(pair)
+		b, kill := m.serves(t)
+		defer kill()
+		candidateOf(t, api.WithCaller(as(t, "anna", "s1"), 64), b, heavier)
+		candidateOf(t, as(t, "bob", "s2"), b, heavier) // nobody knows where he is
+		there = starts{}
+		time.Sleep(2 * missInterval)
+		synctest.Wait()
+		left, err := b.Candidates(t.Context())
+		if err != nil || len(left) != 1 || left[0].Owner.User != "bob" {
+			t.Errorf("%+v, %v", left, err)
+		}
+	})
+}
+
+// TestProcessStart asks the kernel of a child before and after its death, when
+// it has left nothing but its status.
+func TestProcessStart(t *testing.T) {
+	own, err := ProcessStart(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command("sleep", "1000")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := child.Process.Pid
+	started, err := ProcessStart(pid)
+	if err != nil || started < own {
+		t.Errorf("a child was started at %d (%v), this process at %d", started, err, own)
+	}
+	if again, err := ProcessStart(pid); err != nil || again != started {
+		t.Errorf("asked again: %d, %v", again, err)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // until the kernel has ended it
+		_, err = ProcessStart(pid)
+	}
+	if !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("a child that is dead: %v", err)
+	}
+	if err := child.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the child ended: %v", err)
+	}
+	if _, err := ProcessStart(pid); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a child that is buried: %v", err)
+	}
+}
