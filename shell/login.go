@@ -137,7 +137,10 @@ func (c *connection) checkPassword(ctx context.Context, user, password string) (
 	case <-c.done:
 		return nil, net.ErrClosed
 	}
-	g, err := s.rules.Load().Password(user, password)
+	g, err := lookAt(s.rules.Load(), s.free, user, password)
+	if errors.Is(err, access.ErrDenied) {
+		s.refusals.looked()
+	}
 	if err != nil {
 		return nil, err
 	}

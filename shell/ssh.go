@@ -44,10 +44,12 @@ type SSH struct {
 	sessions  atomic.Int64 // over all connections
 	door      *access.Door
 	guesses   *access.Guesses
-	checking  chan struct{} // holds a token while a password is being checked
+	free      func() (uint64, error) // bytes of memory that programs could have
+	checking  chan struct{}          // holds a token while a password is being checked
 	audits    chan audit
 	refusals  refusals
 	listeners *listeners
+	problems  map[string]bool // of the rules, as they were told; Run's own
 
 	mu          sync.Mutex
 	connections map[*connection]struct{}
@@ -108,6 +110,9 @@ func (s *SSH) prepare() {
 	}
 	s.door, s.guesses = access.NewDoor(), access.NewGuesses()
 	s.checking = make(chan struct{}, 1)
+	if s.free == nil {
+		s.free = memoryFree
+	}
 	s.audits = make(chan audit, 64)
 	s.connections = map[*connection]struct{}{}
 }
@@ -116,9 +121,7 @@ func (s *SSH) prepare() {
 // there is nothing to listen with.
 func (s *SSH) adopt(ctx context.Context, a api.Access) bool {
 	rules, problems := access.Compile(a)
-	for _, p := range problems {
-		s.Log.Warn("ssh: access", "problem", p)
-	}
+	s.tellProblems(problems)
 	if err := s.loadHostKey(ctx, len(a.Listen) > 0); err != nil {
 		s.Log.Error("ssh: no host key, not listening", "error", err)
 		return false
@@ -138,6 +141,19 @@ func (s *SSH) adopt(ctx context.Context, a api.Access) bool {
 	s.endRevoked(rules)
 	s.listeners.set(a.Listen)
 	return true
+}
+
+// tellProblems notes what of the rules is ignored, once: who finds himself
+// locked out asks somebody else to look among the events.
+func (s *SSH) tellProblems(problems []error) {
+	now := map[string]bool{}
+	for _, p := range problems {
+		text := "access: " + p.Error()
+		if now[text] = true; !s.problems[text] {
+			s.note(api.Actor{}, text, "")
+		}
+	}
+	s.problems = now
 }
 
 func orDefault(n, otherwise int) int {

@@ -189,6 +189,21 @@ func (r *Rules) Password(name, password string) (Grant, error) {
 	}, nil
 }
 
+// PasswordMemory is how many bytes it takes to look at a user's password.
+func (r *Rules) PasswordMemory(name string) uint64 {
+	if r == nil {
+		return 0
+	}
+	hash := r.decoy
+	if u := r.users[name]; u != nil && u.password != nil {
+		hash = u.password
+	}
+	if hash == nil || hash.argon2 == nil {
+		return 0 // bcrypt takes 4 KiB
+	}
+	return uint64(hash.argon2.memory) << 10
+}
+
 // oneTimeUser is who logs in with the one-time password of a machine in
 // maintenance.
 const oneTimeUser = "admin"
