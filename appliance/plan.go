@@ -88,8 +88,7 @@ func (r *reconciler) planEdit(ctx context.Context, want desired) (plan, error) {
 		return plan{}, err
 	}
 	r.supervisor.Beat()
-	table, err := kernel.Observe(ctx)
-	if err != nil {
+	if _, p.table, err = ipvs.Decide(ctx, kernel, *want.table); err != nil {
 		return plan{}, fmt.Errorf("ipvs: %w", err)
 	}
 	beside, err := observeControl(ctx, kernel)
@@ -97,7 +96,6 @@ func (r *reconciler) planEdit(ctx context.Context, want desired) (plan, error) {
 		return plan{}, fmt.Errorf("ipvs: %w", err)
 	}
 	r.supervisor.Beat()
-	p.table = ipvs.Plan(table, *want.table)
 	p.control = planControl(beside, want.control)
 	return p, nil
 }

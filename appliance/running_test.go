@@ -311,6 +311,25 @@ func TestOneDumpDecidesNothing(t *testing.T) {
 	})
 }
 
+// TestCommitWhileDumpsMissEntries: what one dump misses is not added again, which
+// the kernel would refuse and the commit be undone for.
+func TestCommitWhileDumpsMissEntries(t *testing.T) {
+	for _, skipped := range []int{0, 1} {
+		bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+			m.table.misses, m.table.dumps = true, skipped
+			anna := as(t, "anna", "s1")
+			c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.200 weight 9")
+			if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil {
+				t.Errorf("Commit = %v", err)
+			}
+			want := []string{"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 9"}
+			if edits := m.take(); !slices.Equal(edits, want) {
+				t.Errorf("edits %q, want %q", edits, want)
+			}
+		})
+	}
+}
+
 // TestRefusedEntryStopsNothingElse has a kernel without one scheduler.
 func TestRefusedEntryStopsNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
