@@ -72,6 +72,7 @@ func TestKeysOnly(t *testing.T) {
 			t.Errorf("%s: got status %d, %q; want %d, %q", name, status, errOut, tt.status, tt.err)
 		}
 	}
+	s.gate.await(t, "who wonders about the broken key", s.gate.noted("access:", "joe", "key 1 is ignored"))
 	s.gate.await(t, "the refusal in the log", s.gate.noted("login refused to user", "joe", "is no key of user", "denied"))
 }
 

@@ -281,8 +281,42 @@ func (m Management) badKeys() []string {
 	check("management.ssh.certificate-authorities", m.SSH.CertificateAuthorities)
 	for _, u := range m.SSH.Users {
 		check(join("management.ssh.users", u.Name)+".keys", u.Keys)
+		if why := u.PasswordHash.tooCostly(); why != "" {
+			bad = append(bad, join("management.ssh.users", u.Name)+".password-hash: "+why+": it is ignored")
+		}
 	}
 	return bad
+}
+
+// The costliest hashes that count, as package access has them: a machine that
+// is asked for passwords must not be busy with them.
+const (
+	maxBcryptCost   = 14
+	maxArgon2Memory = 64 << 10 // KiB
+	maxArgon2Passes = 10
+	maxArgon2Lanes  = 16
+)
+
+// tooCostly says why a password's hash would take too long to check; "": it
+// would not.
+func (s Secret) tooCostly() string {
+	parts := strings.Split(string(s), "$")
+	switch {
+	case isBcrypt(string(s)):
+		if cost, err := strconv.Atoi(parts[2]); err == nil && cost > maxBcryptCost {
+			return fmt.Sprintf("bcrypt with cost %d: at most %d counts", cost, maxBcryptCost)
+		}
+	case len(parts) == 6:
+		var memory, passes, lanes uint32
+		if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &lanes); err != nil || n != 3 {
+			return "argon2id without m=KIB,t=PASSES,p=LANES"
+		}
+		if memory > maxArgon2Memory || passes > maxArgon2Passes || lanes > maxArgon2Lanes {
+			return fmt.Sprintf("argon2id with m=%d,t=%d,p=%d: at most m=%d,t=%d,p=%d counts",
+				memory, passes, lanes, maxArgon2Memory, maxArgon2Passes, maxArgon2Lanes)
+		}
+	}
+	return ""
 }
 
 func (m Management) outline() outline {

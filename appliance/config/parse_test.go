@@ -175,6 +175,21 @@ management:
 			"management.ssh.certificate-authorities[0]: no public key that can be read: it is ignored",
 			"management.ssh.users.admin.keys[0]: no public key that can be read: it is ignored",
 		}},
+		{"hashes that take too long", `role: real-server
+network: {interfaces: {eth0: {dhcp: true}}}
+management:
+  ssh:
+    users:
+      ann: {role: admin, password-hash: "$2b$14$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"}
+      bob: {role: admin, password-hash: "$2b$31$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"}
+      cid: {role: admin, password-hash: "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"}
+      dan: {role: admin, password-hash: "$argon2id$v=19$m=4294967295,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"}
+      eva: {role: admin, password-hash: "$argon2id$v=19$x$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"}
+`, []string{
+			"management.ssh.users.bob.password-hash: bcrypt with cost 31: at most 14 counts: it is ignored",
+			"management.ssh.users.dan.password-hash: argon2id with m=4294967295,t=3,p=4: at most m=65536,t=10,p=16 counts: it is ignored",
+			"management.ssh.users.eva.password-hash: argon2id without m=KIB,t=PASSES,p=LANES: it is ignored",
+		}},
 		{"overlap", "role: real-server\nnetwork: {interfaces: {eth0: {addresses: [10.0.0.1/8]}, eth1: {addresses: [10.1.0.1/16, 10.2.0.1/32]}}}\n",
 			[]string{"network.interfaces: eth0 and eth1 share the network 10.1.0.0/16: packets to it leave through one of the two"}},
 	} {
