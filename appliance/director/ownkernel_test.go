@@ -1,6 +1,7 @@
 package director
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -79,6 +80,46 @@ ipvs:
     lblc-expiration: 1h
     lblcr-expiration: 2h
 `
+
+// TestKernelHasNoOtherSettings compares the sysctls that the kernel has for
+// IPVS, and what they are at first, with the settings and their defaults.
+func TestKernelHasNoOtherSettings(t *testing.T) {
+	if os.Getenv(onOwnKernel) == "" {
+		t.Skip("it reads what only a kernel with IPVS has: TestOnOwnKernel runs this test in a machine with one")
+	}
+	const show = "cd /proc/sys/net/ipv4/vs && for name in *; do echo net/ipv4/vs/$name $(cat $name); done"
+	out, err := exec.CommandContext(t.Context(), "unshare", "-n", "sh", "-c", show).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	kernel := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		path, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		kernel[path] = value
+	}
+	settable := make(map[string]bool)
+	for _, s := range parse(t, everything).IPVS.Settings.Sysctls() {
+		if _, exists := kernel[s.Path]; !exists {
+			t.Errorf("the kernel has no %s", s.Path)
+		}
+		settable[s.Path] = true
+	}
+	for path := range kernel {
+		if !settable[path] {
+			t.Errorf("the kernel has %s, for which there is no setting", path)
+		}
+	}
+	want := map[string]string{"net/ipv4/vs/expire_nodest_conn": "0 1", "net/ipv4/vs/expire_quiescent_template": "0 1"}
+	other := make(map[string]string) // the kernel's default and ours
+	for _, s := range parse(t, everything[:strings.Index(everything, "services:")]).IPVS.Settings.Sysctls() {
+		if value := kernel[s.Path]; value != s.Value {
+			other[s.Path] = value + " " + s.Value
+		}
+	}
+	if !maps.Equal(other, want) {
+		t.Errorf("defaults that are not the kernel's: %v, documented are %v", other, want)
+	}
+}
 
 // TestKernelBecomesDesired applies a configuration with everything in it, one
 // of other values, and one with nothing: each time the kernel then needs no
