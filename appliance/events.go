@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"dipper/appliance/api"
 )
@@ -70,7 +74,7 @@ func severity(kind string) slog.Level {
 
 // add remembers that something happened on somebody's behalf.
 func (e *events) add(ctx context.Context, kind, format string, values ...any) {
-	event := api.Event{Time: e.now(), Kind: kind, Actor: api.ActorOf(ctx), Text: fmt.Sprintf(format, values...)}
+	event := api.Event{Time: e.now(), Kind: kind, Actor: api.ActorOf(ctx), Text: oneLine(fmt.Sprintf(format, values...))}
 	e.log.Log(ctx, severity(kind), kind+": "+event.Text, actorFields(event.Actor)...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -87,6 +91,37 @@ func (e *events) add(ctx context.Context, kind, format string, values ...any) {
 	close(e.changed)
 	e.changed = make(chan struct{})
 }
+
+// maxEventText bounds what one event says, in bytes: a stranger who tries to
+// log in chooses his name.
+const maxEventText = 4 << 10
+
+// oneLine writes text so that it is one event wherever it is shown: what would
+// begin another line, or steer a terminal, is escaped as Go has it.
+func oneLine(text string) string {
+	if len(text) > maxEventText {
+		text = strings.ToValidUTF8(text[:maxEventText], "") + "..."
+	}
+	if !strings.ContainsFunc(text, unprintable) && utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for i, r := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case unprintable(r):
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // actorFields says in the log on whose behalf something happened.
 func actorFields(a api.Actor) []any {

@@ -81,3 +81,23 @@ level=INFO msg="commit: revision 2" user=ann from=10.0.0.1
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
 }
+
+// TestAnEventIsOneLine keeps who chooses a name or a comment from writing lines
+// of the audit log, and from steering the terminals of those who read it.
+func TestAnEventIsOneLine(t *testing.T) {
+	for said, want := range map[string]string{
+		"drained, 3 are left: \"maintenance\" für Zoë":        "drained, 3 are left: \"maintenance\" für Zoë",
+		"x: ok\n2026-11-21 12:00:00  command  anna: save: ok": `x: ok\n2026-11-21 12:00:00  command  anna: save: ok`,
+		"\x1b]0;root\a\x1b[2J\r\u009b31m":                     `\x1b]0;root\a\x1b[2J\r\u009b31m`,
+		"\u202ekcab\u2028next":                                `\u202ekcab\u2028next`,
+		"\xff\xfe":                                            `\xff\xfe`,
+		strings.Repeat("ä", 1<<20):                            strings.Repeat("ä", 2<<10) + "...",
+	} {
+		e := newEvents(time.Now, slog.New(slog.DiscardHandler))
+		e.add(t.Context(), eventCommand, "%s", said)
+		got, _ := e.since(0)
+		if got[0].Text != want {
+			t.Errorf("%.60q: got %.60q, want %.60q", said, got[0].Text, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package output
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Style is how a reader wants it.
@@ -149,10 +151,35 @@ func Milliseconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
 }
 
-// JSON writes v indented, as the control socket has it.
+// JSON writes v indented, as the control socket has it. Control characters that
+// JSON lets pass are escaped: it is read on terminals, too.
 func JSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escapeC1(text.Bytes()))
+	return err
 }
+
+// escapeC1 escapes U+007F to U+009F, which a terminal takes for ESC and a
+// letter (ECMA-48, 5.3). In JSON they stand within strings alone.
+func escapeC1(text []byte) []byte {
+	if !bytes.ContainsFunc(text, isC1) {
+		return text
+	}
+	var out []byte
+	for _, r := range string(text) {
+		if isC1(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
+
+func isC1(r rune) bool { return r >= 0x7f && r < 0xa0 }

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"math"
 	"regexp"
@@ -134,5 +135,21 @@ func TestLastIsBounded(t *testing.T) {
 	}
 	if err := f.Close(); err != nil || out.Len() > maxLast || out.Len() < maxLast/2 {
 		t.Errorf("%d bytes were kept, %v", out.Len(), err)
+	}
+}
+
+// TestJSONSteersNoTerminal escapes what encoding/json leaves as it is.
+func TestJSONSteersNoTerminal(t *testing.T) {
+	const text = "\x1b[2J \u009b31m \x7f ü <&> \u2028"
+	var b strings.Builder
+	if err := JSON(&b, map[string]string{"text": text}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "{\n  \"text\": \"\\u001b[2J \\u009b31m \\u007f ü <&> \\u2028\"\n}\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+	var back map[string]string
+	if err := json.Unmarshal([]byte(b.String()), &back); err != nil || back["text"] != text {
+		t.Errorf("reads as %q, %v", back["text"], err)
 	}
 }
