@@ -34,7 +34,7 @@ func (p plan) edits(yield func(string) bool) {
 	sequence := []iter.Seq[string]{
 		texts(p.network.Withdraw, network.Op.String),
 		texts(p.network.Prepare, network.Op.String),
-		texts(p.table, ipvs.Op.String),
+		texts(p.table, named),
 		texts(p.control, func(op controlOp) string { return op.text }),
 		texts(p.network.Expose, network.Op.String),
 	}
@@ -48,6 +48,15 @@ func (p plan) edits(yield func(string) bool) {
 }
 
 func (p plan) text() []string { return slices.Collect(p.edits) }
+
+// named is an edit of the table as a command, with what connections would not
+// survive beside it.
+func named(op ipvs.Op) string {
+	if what := op.Disruptive(); what != "" {
+		return op.String() + "  # " + what
+	}
+	return op.String()
+}
 
 func texts[T any](ops []T, text func(T) string) iter.Seq[string] {
 	return func(yield func(string) bool) {

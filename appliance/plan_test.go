@@ -1,0 +1,63 @@
+package appliance
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dipper/appliance/api"
+)
+
+// TestPlanNamesWhatConnectionsDoNotSurvive changes what the kernel cannot edit
+// in place: the plan says so beside the edits, and the comparison counts.
+func TestPlanNamesWhatConnectionsDoNotSurvive(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		for _, tt := range []struct {
+			edits           []string
+			plan, disturbed []string
+		}{
+			{
+				edits: []string{"set services web real-servers 192.168.4.100 weight 9", "set services web scheduler rr"},
+				plan: []string{
+					"ipvsadm -E -t 192.168.4.15:80 -s rr",
+					"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 9",
+				},
+			},
+			{
+				edits: []string{"delete services web real-servers 192.168.4.200", "set services web real-servers 192.168.4.201"},
+				plan: []string{
+					"ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.201:80 -g -w 1",
+					"ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80  # ends the connections to this real server: its address and port cannot be edited",
+				},
+				disturbed: []string{`service "web": real server 192.168.4.200: 0 connections end: ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80`},
+			},
+			{
+				edits: []string{"set services web listen 192.168.4.15:81"},
+				plan: []string{
+					"ipvsadm -A -t 192.168.4.15:81 -s wrr",
+					"ipvsadm -a -t 192.168.4.15:81 -r 192.168.4.100:81 -g -w 1",
+					"ipvsadm -a -t 192.168.4.15:81 -r 192.168.4.200:81 -g -w 2",
+					"ipvsadm -D -t 192.168.4.15:80  # ends the connections of this virtual service: its protocol, address, port and mark cannot be edited",
+				},
+				disturbed: []string{`service "web": 0 connections end: ipvsadm -D -t 192.168.4.15:80`},
+			},
+		} {
+			c := candidateOf(t, anna, b, tt.edits...)
+			compared, err := b.CompareCandidate(anna, c.ID, "running")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.plan, compared.Plan); diff != "" {
+				t.Errorf("%s: plan (-want +got):\n%s", strings.Join(tt.edits, "; "), diff)
+			}
+			if diff := cmp.Diff(tt.disturbed, compared.Disturbed); diff != "" {
+				t.Errorf("%s: what would not survive (-want +got):\n%s", strings.Join(tt.edits, "; "), diff)
+			}
+			if _, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: api.EditRollback, Words: []string{"0"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
