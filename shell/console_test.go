@@ -320,7 +320,7 @@ func (f *configurations) Commit(ctx context.Context, _ string, o api.CommitOptio
 func (f *configurations) CloseCandidate(context.Context, string) error { return nil }
 
 func (f *configurations) Interfaces(context.Context) ([]api.Interface, error) {
-	return []api.Interface{{Name: "lo", Kind: "loopback"}, {Name: "eth0", Carrier: true}}, nil
+	return []api.Interface{{Name: "lo", Kind: "loopback"}, {Name: "tunl0", Kind: "ipip"}, {Name: "eth0", MAC: "52:54:00:00:01:00", Carrier: true}}, nil
 }
 
 func (f *configurations) last() string {
@@ -351,7 +351,7 @@ func TestFirstConfiguration(t *testing.T) {
 	for _, turn := range []struct{ question, answer string }{
 		{`Role \[director\]: `, ""},
 		{`Name of this machine \[lb1\]: `, "lb7"},
-		{`Interface \[eth0\]: `, ""},
+		{`There are: eth0 \(connected\)\s+Interface \[eth0\]: `, ""},
 		{`Its address.*: `, "192.168.4.5"},
 		{`expected an address with a prefix length(.|\n)*Its address.*: `, "192.168.4.5/24"},
 		{`Default gateway \[none\]: `, ""},
@@ -469,7 +469,7 @@ func TestBlock(t *testing.T) {
 	got := block(api.Status{
 		Hostname: "lb1", Role: "director", State: api.Serving, Source: "fw_cfg", HostKey: "SHA256:8Ww1",
 		Addresses: []string{"192.168.4.5/24 eth0", "192.168.2.5/24 eth1"}, VIPs: []string{"192.168.4.15"},
-		Problems: []string{"one", "two"}, Advice: []string{"sit down"},
+		Problems: []string{"one", "two"}, Advice: []string{"sit down", "mend the configuration where it comes from: it is looked for again every minute;"},
 		Unsaved: true, ConfirmBy: time.Date(2026, 11, 21, 12, 30, 0, 0, time.UTC),
 	}, "")
 	want := `
@@ -481,9 +481,12 @@ func TestBlock(t *testing.T) {
   SSH key      SHA256:8Ww1
   problem      one
                two
-  warning      the configuration returns to the one before at 12:30:00 UTC, unless confirmed
+  warning      the configuration returns to the one before at 12:30:00 UTC,
+               unless confirmed
                the running configuration is not saved
   what to do   sit down
+               mend the configuration where it comes from: it is looked for
+               again every minute;
 
 `
 	if got != want {

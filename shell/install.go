@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/shell/setup"
+	"dipper/shell/web"
 )
 
 // Installer is what the first configuration needs of the control socket.
@@ -40,11 +40,12 @@ func install(ctx context.Context, screen *term.Terminal, c Installer) error {
 	return ignoreEOF(confirmAndCommit(ctx, screen, c, flow.Config()))
 }
 
-// usable are the links that a configuration may name.
+// usable are the network cards: what has an address of its own. The kernel's
+// tunnels have none, and are no place for a first address.
 func usable(links []api.Interface) []setup.Interface {
 	var out []setup.Interface
 	for _, l := range links {
-		if l.Kind != "loopback" && l.Name != "lo" {
+		if l.MAC != "" {
 			out = append(out, setup.Interface{Name: l.Name, Carrier: l.Carrier, Addresses: slices.Clone(l.Addresses)})
 		}
 	}
@@ -65,7 +66,7 @@ func ask(ctx context.Context, screen *term.Terminal, flow *setup.Flow) error {
 		err = flow.Answer(text)
 		var fetch *setup.FetchError
 		if errors.As(err, &fetch) {
-			if text, err = fetchText(ctx, fetch.URL); err == nil {
+			if text, err = web.Text(ctx, fetch.URL, fetchPatience, maxFetched); err == nil {
 				err = flow.Answer(text)
 			}
 		}
@@ -121,26 +122,3 @@ const (
 	fetchPatience = 15 * time.Second
 	maxFetched    = 64 << 10 // bytes
 )
-
-// fetchText gets a short text.
-func fetchText(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, res.Status)
-	}
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxFetched+1))
-	if err == nil && len(text) > maxFetched {
-		err = fmt.Errorf("%s: more than %d bytes", url, maxFetched)
-	}
-	return string(text), err
-}

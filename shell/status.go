@@ -71,8 +71,10 @@ func block(s api.Status, oneTime string) string {
 	var b strings.Builder
 	line := func(name string, values ...string) {
 		for _, v := range values {
-			fmt.Fprintf(&b, "  %-12s %s\n", name, printable(v))
-			name = ""
+			for _, part := range wrapped(printable(v), screenWidth-15) {
+				fmt.Fprintf(&b, "  %-12s %s\n", name, part)
+				name = ""
+			}
 		}
 	}
 	fmt.Fprintf(&b, "\n== %s == %s\n", orElse(s.Hostname, "dipper"), title(s))
@@ -92,6 +94,24 @@ func block(s api.Status, oneTime string) string {
 	line("what to do", s.Advice...)
 	b.WriteString("\n")
 	return b.String()
+}
+
+// screenWidth is the narrowest that consoles have: a PC's in text mode.
+const screenWidth = 80
+
+// wrapped cuts text between words into lines of less than width bytes. A longer
+// word has a line of its own.
+func wrapped(text string, width int) []string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		last := len(lines) - 1
+		if last >= 0 && len(lines[last])+1+len(word) < width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }
 
 // warnings are what an administrator should know who happens to pass by.

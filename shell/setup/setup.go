@@ -158,7 +158,9 @@ func askLink() step {
 			if q.Default == "" && len(f.interfaces) > 0 {
 				q.Default = f.interfaces[0].Name
 			}
-			q.Hint = "There are: " + strings.Join(all, ", ")
+			if len(all) > 0 {
+				q.Hint = "There are: " + strings.Join(all, ", ")
+			}
 			return q
 		},
 		take: func(f *Flow, text string) (func() step, error) {
