@@ -79,16 +79,17 @@ var arrows = map[string][]string{
 	"appliance/realserver":           {"appliance/config", "appliance/network", "appliance/uplink"},
 	"appliance/realserver/responder": {"appliance/config"},
 
-	"shell":             {"appliance/api", "shell/access", "shell/session", "shell/setup", "shell/terminal"},
+	"shell":             {"appliance/api", "shell/access", "shell/session", "shell/setup", "shell/terminal", "shell/web"},
 	"shell/access":      {"appliance/api"},
 	"shell/cells":       {},
 	"shell/grammar":     {"appliance/api"},
 	"shell/output":      {"shell/cells"},
 	"shell/packet":      {},
-	"shell/session":     {"appliance/api", "shell/cells", "shell/grammar", "shell/output", "shell/packet", "shell/terminal"},
+	"shell/session":     {"appliance/api", "shell/cells", "shell/grammar", "shell/output", "shell/packet", "shell/terminal", "shell/web"},
 	"shell/setup":       {},
 	"shell/terminal":    {"shell/cells"},
 	"shell/terminal/vt": {},
+	"shell/web":         {},
 
 	"image": {
 		"image/archive", "image/busybox", "image/executable", "image/gotool", "image/manifest", "image/revision", "image/rootfs",

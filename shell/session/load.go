@@ -3,8 +3,6 @@ package session
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/shell/grammar"
+	"dipper/shell/web"
 )
 
 // maxText bounds a configuration that is loaded, in bytes.
@@ -66,33 +65,11 @@ func (c *call) source(ctx context.Context) (string, error) {
 		}
 		return text, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loadPatience)
-	defer cancel()
-	text, err := download(ctx, source)
+	text, err := web.Text(ctx, source, loadPatience, maxText)
 	if err != nil {
 		return "", fmt.Errorf("load: %w", err)
 	}
 	return text, nil
-}
-
-func download(ctx context.Context, from string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", from, res.Status)
-	}
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxText+1))
-	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("%s: larger than %d bytes", from, maxText)
-	}
-	return string(text), err
 }
 
 // loadAndCommit is load outside of configuration mode: it loads into a
