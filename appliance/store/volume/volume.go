@@ -145,7 +145,7 @@ func mountError(err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("it is in use: %w", err)
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EIO):
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EBADMSG), errors.Is(err, unix.EIO):
 		return fmt.Errorf("its file system is damaged, check it with e2fsck on another machine: %w", err)
 	}
 	return err
