@@ -66,6 +66,11 @@ func CLI(ctx context.Context, c *api.Client, args []string, in io.Reader, out, e
 	case len(rest) > 0:
 		return errUsage
 	}
+	return bare(ctx, c, word, out)
+}
+
+// bare runs a command that is one word.
+func bare(ctx context.Context, c *api.Client, word string, out io.Writer) error {
 	switch word {
 	case "status":
 		status, err := c.Status(ctx)
