@@ -73,8 +73,9 @@ func TestWriteErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mustSave(t, s, "first")
 	left(1 << 20)
-	saved, last := 0, ""
+	saved, last := 1, "first"
 	for {
 		text := strings.Repeat(string(rune('a'+saved%26)), 400_000)
 		if _, err = s.Save(store.Revision{}, []byte(text)); err != nil {
@@ -88,9 +89,6 @@ func TestWriteErrors(t *testing.T) {
 	// A loop device says what its file does. It is not the file system that is full.
 	if _, free, spaceErr := v.Space(); spaceErr != nil || free < 32<<20 || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EIO) {
 		t.Errorf("%v, with %d bytes free (%v)", err, free, spaceErr)
-	}
-	if saved == 0 {
-		t.Error("nothing was saved before")
 	}
 	for range 3 {
 		if _, err := s.Save(store.Revision{}, []byte("more")); err == nil {
