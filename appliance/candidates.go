@@ -378,6 +378,21 @@ func wordRefusal(err error) error {
 	return refusal(err)
 }
 
+// CandidatePath gives the words of a path in full.
+func (b *backend) CandidatePath(ctx context.Context, id string, words []string) ([]string, error) {
+	e, err := b.candidate(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	path, err := e.doc.Path(words...)
+	if err != nil {
+		return nil, wordRefusal(err)
+	}
+	return path, nil
+}
+
 // ShowCandidate renders what stands at and below a path.
 func (b *backend) ShowCandidate(ctx context.Context, id string, q api.ShowQuery) (string, error) {
 	e, err := b.candidate(ctx, id)

@@ -38,6 +38,11 @@ func (c *Client) EditCandidate(ctx context.Context, id string, edit Edit) (Candi
 	return post[Candidate](ctx, c, candidatePath(id, "edit"), edit)
 }
 
+// CandidatePath implements Configurator.
+func (c *Client) CandidatePath(ctx context.Context, id string, words []string) ([]string, error) {
+	return post[[]string](ctx, c, candidatePath(id, "path"), words)
+}
+
 // ShowCandidate implements Configurator.
 func (c *Client) ShowCandidate(ctx context.Context, id string, q ShowQuery) (string, error) {
 	return post[string](ctx, c, candidatePath(id, "show"), q)

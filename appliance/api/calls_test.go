@@ -113,6 +113,11 @@ func (e *everything) CompleteConfig(ctx context.Context, which string, q api.Com
 	return []api.Completion{{Word: "web"}}, nil
 }
 
+func (e *everything) CandidatePath(ctx context.Context, id string, words []string) ([]string, error) {
+	e.note(ctx, id, words)
+	return append([]string{"services"}, words[1:]...), nil
+}
+
 func (e *everything) CompareConfigs(ctx context.Context, from, to string) (api.Comparison, error) {
 	e.note(ctx, from, to)
 	return api.Comparison{Tree: []string{"- b"}}, nil
@@ -161,10 +166,13 @@ func TestCallsArriveAsTheyWereAsked(t *testing.T) {
 	if compared, err := c.CompareConfigs(ctx, "7", "running"); err != nil || len(compared.Tree) != 1 {
 		t.Errorf("CompareConfigs = %+v, %v", compared, err)
 	}
+	if path, err := c.CandidatePath(ctx, "1", []string{"serv", "w b"}); err != nil || !cmp.Equal(path, []string{"services", "w b"}) {
+		t.Errorf("CandidatePath = %q, %v", path, err)
+	}
 	if err := c.SessionEnded(ctx, "s1", true); err != nil {
 		t.Error(err)
 	}
-	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "running", next, "7", "running", "s1", true}
+	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "running", next, "7", "running", "1", []string{"serv", "w b"}, "s1", true}
 	if diff := cmp.Diff(want, e.asked); diff != "" || e.actor != anna {
 		t.Errorf("asked by %+v (-want +got):\n%s", e.actor, diff)
 	}

@@ -23,6 +23,9 @@ type Configurator interface {
 	// EditCandidate is refused as a whole with *Error, whose Word says which
 	// of the edit's words is at fault.
 	EditCandidate(ctx context.Context, id string, edit Edit) (Candidate, error)
+	// CandidatePath gives the words of a path in full; what they lead to need
+	// not be there yet.
+	CandidatePath(ctx context.Context, id string, words []string) ([]string, error)
 	// ShowCandidate renders what stands at and below path.
 	ShowCandidate(ctx context.Context, id string, q ShowQuery) (string, error)
 	// CompleteCandidate says what may come after words; the last word is the

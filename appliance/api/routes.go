@@ -20,6 +20,9 @@ func routeConfigurator(mux *http.ServeMux, b Configurator) {
 	mux.HandleFunc("POST /v1/candidates/{id}/edit", asked(func(ctx context.Context, r *http.Request, q Edit) (any, error) {
 		return b.EditCandidate(ctx, r.PathValue("id"), q)
 	}))
+	mux.HandleFunc("POST /v1/candidates/{id}/path", asked(func(ctx context.Context, r *http.Request, q []string) (any, error) {
+		return b.CandidatePath(ctx, r.PathValue("id"), q)
+	}))
 	mux.HandleFunc("POST /v1/candidates/{id}/show", asked(func(ctx context.Context, r *http.Request, q ShowQuery) (any, error) {
 		return b.ShowCandidate(ctx, r.PathValue("id"), q)
 	}))

@@ -333,6 +333,34 @@ func TestSecretsCompared(t *testing.T) {
 	}
 }
 
+// TestPath: edit goes to what can be there, by words in full.
+func TestPath(t *testing.T) {
+	d := edited(t, New(), s2)
+	for _, tc := range []struct{ words, want string }{
+		{"servi web", "services web"},
+		{"serv web", "0"},
+		{"services shop", "services shop"},
+		{"services web real", "services web real-servers"},
+		{"servi web real 192.168.4.100", "services web real-servers 192.168.4.100"},
+		{"net inter eth7", "network interfaces eth7"},
+		{"nonsense", "0"},
+		{"services web schedular", "2"},
+		{"services web scheduler", "2"},
+		{"net inter eth0 addresses", "3"},
+		{"role director", "1"},
+	} {
+		path, err := d.Path(strings.Fields(tc.words)...)
+		got := Join(path...)
+		var fault *WordError
+		if errors.As(err, &fault) {
+			got = fmt.Sprint(fault.Word)
+		}
+		if got != tc.want {
+			t.Errorf("%s: got %q, %v, want %q", tc.words, got, err, tc.want)
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
 	d := edited(t, New(), s2)
 	for _, tt := range []struct{ path, want string }{

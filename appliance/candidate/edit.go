@@ -135,6 +135,20 @@ func (d *Document) locate(words []string) (place, *WordError) {
 	return place{}, r.absent(chain, wanted)
 }
 
+// Path gives the words of a path in full, of keys and names that need not be
+// there yet. What is one value is no path to go into. A returned error is of type
+// *WordError.
+func (d *Document) Path(words ...string) ([]string, error) {
+	r := d.reader(true)
+	if err := r.read(words); err != nil {
+		return nil, err
+	}
+	if in := r.in(); in.leaf() || in.shape.Kind == config.KindValues {
+		return nil, &WordError{Word: len(words) - 1, Problem: describe(r.chain[1:]) + " has nothing below it", Hint: "set it from here"}
+	}
+	return describePath(r.chain[1:]), nil
+}
+
 // absent is the error for words that lead to nothing: chain is how far they
 // lead, wanted what is not there.
 func (r *reader) absent(chain []*node, wanted *node) *WordError {

@@ -176,8 +176,7 @@ func brokenBoot(s api.Status) bool {
 // editLevel goes to a part of the configuration, which need not be there yet.
 func editLevel(ctx context.Context, c *call) error {
 	words := c.Words("path")
-	level := append(slices.Clone(c.level), c.Texts("path")...)
-	_, err := c.API.CompleteCandidate(ctx, c.candidate.ID, api.CompleteQuery{Words: append(slices.Clone(level), ""), Limit: 1})
+	level, err := c.API.CandidatePath(ctx, c.candidate.ID, append(slices.Clone(c.level), c.Texts("path")...))
 	if err != nil {
 		return c.atPath(err, words, len(c.level))
 	}

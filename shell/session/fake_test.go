@@ -256,9 +256,6 @@ func show1(lines []string, q api.ShowQuery) string {
 
 func (f *fake) CompleteCandidate(_ context.Context, id string, q api.CompleteQuery) ([]api.Completion, error) {
 	f.called("CompleteCandidate " + id)
-	if i := slices.Index(q.Words, "nonsense"); i >= 0 {
-		return nil, &api.Error{Message: `unknown key "nonsense"`, Word: i + 1}
-	}
 	path := strings.Join(q.Words[:len(q.Words)-1], " ")
 	switch path {
 	case "":
@@ -285,6 +282,18 @@ func (f *fake) CompleteConfig(_ context.Context, which string, q api.CompleteQue
 		}
 	}
 	return filtered(q.Words, all), nil
+}
+
+// CandidatePath knows one abbreviation and one mistake.
+func (f *fake) CandidatePath(_ context.Context, id string, words []string) ([]string, error) {
+	if i := slices.Index(words, "nonsense"); i >= 0 {
+		return nil, &api.Error{Message: `unknown key "nonsense"`, Word: i + 1}
+	}
+	path := slices.Clone(words)
+	if path[0] == "servi" {
+		path[0] = "services"
+	}
+	return path, nil
 }
 
 func (f *fake) CompareConfigs(_ context.Context, from, to string) (api.Comparison, error) {
