@@ -440,6 +440,36 @@ func TestServerVerbs(t *testing.T) {
 	})
 }
 
+// TestDown has a real server fail that is in services of each on-down.
+func TestDown(t *testing.T) {
+	const services = `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
+services:
+  dns: {listen: 192.168.4.15:53, protocol: udp, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.100}, {address: 192.168.4.200}]}
+  looked-at: {listen: 192.168.4.15:79, scheduler: rr, on-down: keep, forward: dr, real-servers: [{address: 192.168.4.100}]}
+  web: {listen: 192.168.4.15:80, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.100}]}
+`
+	bubble(t, services, func(t *testing.T, m *machine, b *backend) {
+		before := m.table.String()
+		if _, err := b.SetServer(t.Context(), api.ServerVerb{Server: "192.168.4.100", Verb: api.Down}); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"ipvsadm -d -u 192.168.4.15:53 -r 192.168.4.100:53",
+			"ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 0",
+		}
+		if edits := slices.Sorted(slices.Values(m.take())); !cmp.Equal(edits, want) {
+			t.Errorf("down did %q, want %q", edits, want)
+		}
+		if _, err := b.SetServer(t.Context(), api.ServerVerb{Server: "192.168.4.100", Verb: api.Enable}); err != nil {
+			t.Fatal(err)
+		}
+		if after := m.table.String(); after != before {
+			t.Errorf("enabled again:\n%swant:\n%s", after, before)
+		}
+	})
+}
+
 func TestVerbsOutliveTheControlPlane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)

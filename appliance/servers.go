@@ -110,13 +110,13 @@ func (b *backend) SetServer(ctx context.Context, v api.ServerVerb) ([]api.Server
 
 func checkVerb(v api.ServerVerb) error {
 	switch v.Verb {
-	case api.Drain, api.Disable, api.Enable:
+	case api.Drain, api.Disable, api.Enable, api.Down:
 	case api.Weigh:
 		if v.Weight < 0 || v.Weight > math.MaxInt32 {
 			return &api.Error{Message: fmt.Sprintf("weight %d: expected 0 to %d", v.Weight, math.MaxInt32)}
 		}
 	default:
-		return &api.Error{Message: fmt.Sprintf("%q: expected %s, %s, %s or %s", v.Verb, api.Drain, api.Disable, api.Enable, api.Weigh)}
+		return &api.Error{Message: fmt.Sprintf("%q: expected %s, %s, %s, %s or %s", v.Verb, api.Drain, api.Disable, api.Down, api.Enable, api.Weigh)}
 	}
 	switch {
 	case v.Server == "":
@@ -137,7 +137,7 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 		return nil, err
 	}
 	before := r.in
-	said := verb{Verb: v.Verb, Weight: v.Weight}
+	said := verb{Weight: v.Weight}
 	var until time.Time
 	if v.For > 0 {
 		said.Until = r.uptime() + time.Duration(v.For)
@@ -149,9 +149,11 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 			in.verbs = make(verbs)
 		}
 		for _, id := range ids {
-			if v.Verb == api.Enable {
+			switch said.Verb = meant(v.Verb, in.config.Services[serviceIndex(in.config, id.Service)]); said.Verb {
+			case api.Enable:
 				delete(in.verbs, id)
-			} else {
+			case api.Down: // and stays as it is
+			default:
 				in.verbs[id] = said
 			}
 		}
@@ -177,6 +179,18 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 		results = append(results, result)
 	}
 	return results, nil
+}
+
+// meant is what a verb makes of a service's real server: of one that is down,
+// what the service's on-down says.
+func meant(v api.Verb, s config.Service) api.Verb {
+	switch {
+	case v == api.Down && s.OnDown == config.Drain:
+		return api.Drain
+	case v == api.Down && s.OnDown == config.Reset:
+		return api.Disable
+	}
+	return v
 }
 
 // weightOf is the weight that a real server is to have.

@@ -74,6 +74,7 @@ const (
 	Drain   Verb = "drain"   // weight 0: present connections go on
 	Disable Verb = "disable" // taken out, its connections end
 	Enable  Verb = "enable"
+	Down    Verb = "down" // what on-down of each service says of a failed one
 	Weigh   Verb = "weight"
 )
 

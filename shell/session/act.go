@@ -17,7 +17,7 @@ import (
 	"dipper/shell/packet"
 )
 
-// serverCommand is server NAME drain|disable|enable|weight.
+// serverCommand is server NAME drain|disable|down|enable|weight.
 func serverCommand() *command {
 	options := []grammar.Option{
 		option("service", "only in this virtual service", serviceArg),
@@ -35,6 +35,7 @@ func serverCommand() *command {
 		Sub: []*command{
 			sub(api.Drain, "no new connections; present ones go on"),
 			sub(api.Disable, "take it out; its connections end"),
+			sub(api.Down, "it has failed: what on-down of each service says"),
 			enable,
 			sub(api.Weigh, "give it another weight", grammar.Arg{Name: "weight", Help: "0 to 2147483647", Check: isNumber(0, 1<<31-1)}),
 		},
