@@ -1,12 +1,16 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,34 +47,84 @@ func blankDisk(t *testing.T, size int64) string {
 	return path
 }
 
-// TestCommitsOutliveAPowerCut makes a state volume on a blank disk and cuts
-// the power while one commit follows the other, five times: the machine comes
-// back with the last commit that was confirmed to the client, or with the one
-// that was under way.
+// The power is cut while these are made, and once more after the last.
+const (
+	commitsInAll = 1000
+	cutsBetween  = 10
+)
+
+// powerCut is when the power goes: so long after a commit began as a commit
+// takes, times turns.
+type powerCut struct {
+	commit int
+	turns  float64
+}
+
+// randomPowerCuts are in order. DIPPER_SEED=N, from the log of a test that
+// failed, gives the same ones again.
+func randomPowerCuts(t *testing.T) []powerCut {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("DIPPER_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("DIPPER_SEED: %v", err)
+		}
+	}
+	t.Logf("DIPPER_SEED=%d cuts the power at the same moments", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var all []powerCut
+	for i := range cutsBetween + 1 {
+		commit := commitsInAll
+		if i < cutsBetween { // not the first one: until then there is nothing to come back with
+			commit = 2 + random.IntN(commitsInAll-2)
+		}
+		all = append(all, powerCut{commit, 1.5 * random.Float64()})
+	}
+	slices.SortFunc(all, func(a, b powerCut) int { return cmp.Compare(a.commit, b.commit) })
+	return all
+}
+
+// TestCommitsOutliveAPowerCut makes a state volume on a blank disk, and then a
+// thousand commits, one right after the other, while the power is cut at random
+// moments: the machine comes back with the last commit that was confirmed to
+// the client, or with the one that was under way, and with all revisions that
+// are kept.
 func TestCommitsOutliveAPowerCut(t *testing.T) {
+	t.Parallel()
 	disk := blankDisk(t, 64<<20)
-	committed := 0
-	const cuts = 5
-	for cut := range cuts + 1 {
+	committed, unconfirmed := 0, 0
+	cuts := randomPowerCuts(t)
+	for _, cut := range cuts {
 		c := lab.StartT(t, stateful(machine.Disk{Path: disk}))
 		ctx := patience(t)
 		director := c.Appliance("director")
-		if cut == 0 {
+		if committed == 0 {
 			if err := director.FormatState(ctx, "/dev/vda", false); err != nil {
 				t.Fatal(err)
 			}
 			committed = commit(ctx, t, director, 1)
 		} else {
-			committed = cameBack(ctx, t, director, "/dev/vda", committed)
+			back := cameBack(ctx, t, director, "/dev/vda", committed)
+			unconfirmed += back - committed
+			committed = back
 		}
-		if cut < cuts {
-			committed = commitUntilCut(ctx, t, c, committed)
-		}
+		committed = commitUntilCut(ctx, t, c, committed, cut)
 		if err := c.Close(); err != nil {
 			t.Logf("after the power cut: %v", err)
 		}
 	}
-	t.Logf("%d commits, %d power cuts", committed, cuts)
+	c := lab.StartT(t, stateful(machine.Disk{Path: disk}))
+	back := cameBack(patience(t), t, c.Appliance("director"), "/dev/vda", committed)
+	unconfirmed += back - committed
+	committed = back
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if committed < commitsInAll-1 {
+		t.Errorf("%d commits were made, want about %d", committed, commitsInAll)
+	}
+	t.Logf("%d commits, %d power cuts, of which %d took a commit along that nobody had confirmed", committed, len(cuts), unconfirmed)
 	wantSound(t, disk)
 }
 
@@ -107,41 +161,52 @@ func wantSound(t *testing.T, disk string) {
 // commit names the machine by a number, which is also the revision's comment.
 func commit(ctx context.Context, t *testing.T, director *api.Client, number int) int {
 	t.Helper()
-	if err := tryCommit(ctx, director, number); err != nil {
+	open, err := director.OpenCandidate(ctx, false)
+	if err == nil {
+		err = errors.Join(tryCommit(ctx, director, open.ID, number), director.CloseCandidate(ctx, open.ID))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return number
 }
 
-func tryCommit(ctx context.Context, director *api.Client, number int) error {
-	open, err := director.OpenCandidate(ctx, false)
-	if err != nil {
-		return err
-	}
+func tryCommit(ctx context.Context, director *api.Client, candidate string, number int) error {
 	edit := api.Edit{Kind: api.EditSet, Words: []string{"hostname", fmt.Sprintf("lb%d", number)}}
-	if _, err := director.EditCandidate(ctx, open.ID, edit); err != nil {
+	if _, err := director.EditCandidate(ctx, candidate, edit); err != nil {
 		return err
 	}
-	if _, err := director.Commit(ctx, open.ID, api.CommitOptions{Comment: fmt.Sprint(number)}); err != nil {
-		return err
-	}
-	return director.CloseCandidate(ctx, open.ID)
+	_, err := director.Commit(ctx, candidate, api.CommitOptions{Comment: fmt.Sprint(number)})
+	return err
 }
 
-// commitUntilCut commits as fast as it can until the power is cut, at a moment
-// that nobody chose, and gives the last number that was confirmed.
-func commitUntilCut(ctx context.Context, t *testing.T, c *lab.Cluster, committed int) int {
+// commitUntilCut commits as fast as it can until the power is cut, and gives
+// the last number that was confirmed.
+func commitUntilCut(ctx context.Context, t *testing.T, c *lab.Cluster, committed int, cut powerCut) int {
 	t.Helper()
-	var cut atomic.Bool
-	time.AfterFunc(time.Duration(2000+rand.IntN(6000))*time.Millisecond, func() {
-		cut.Store(true)
-		c.Machine("director").PowerCut()
-	})
+	director := c.Appliance("director")
+	open, err := director.OpenCandidate(ctx, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var isCut atomic.Bool
+	began, before, armed := time.Now(), committed, false
 	for {
-		if err := tryCommit(ctx, c.Appliance("director"), committed+1); err != nil {
-			if !cut.Load() {
+		// The number may be behind already: some commits are made until the
+		// power is gone.
+		if !armed && committed+1 >= cut.commit && committed > before {
+			armed = true
+			each := time.Since(began) / time.Duration(committed-before)
+			time.AfterFunc(time.Duration(cut.turns*float64(each)), func() {
+				isCut.Store(true)
+				c.Machine("director").PowerCut()
+			})
+		}
+		if err := tryCommit(ctx, director, open.ID, committed+1); err != nil {
+			if !isCut.Load() {
 				t.Fatalf("commit %d: %v", committed+1, err)
 			}
+			t.Logf("%d commits in %v", committed-before, time.Since(began).Round(time.Millisecond))
 			return committed
 		}
 		committed++
@@ -163,13 +228,32 @@ func cameBack(ctx context.Context, t *testing.T, director *api.Client, device st
 	if _, err := fmt.Sscanf(status.Hostname, "lb%d", &number); err != nil || number != confirmed && number != confirmed+1 {
 		t.Fatalf("it came back as %s, want lb%d or lb%d", status.Hostname, confirmed, confirmed+1)
 	}
-	revisions, err := director.Revisions(ctx)
-	if err != nil || len(revisions) == 0 || len(revisions) > 50 || revisions[0].Comment != fmt.Sprint(number) {
-		t.Errorf("it came back as %s; its revisions are %+v (%v)", status.Hostname, revisions, err)
-	}
+	wantRevisions(ctx, t, director, number)
 	for _, problem := range status.Problems {
 		t.Errorf("problem: %s", problem)
 	}
-	t.Logf("confirmed %d, came back as %d, %d revisions", confirmed, number, len(revisions))
+	t.Logf("confirmed %d, came back as %d", confirmed, number)
 	return number
+}
+
+// wantRevisions reads all revisions of a machine whose last commit has a
+// number. The first revision is what it was booted with, and from there on
+// every commit is one.
+func wantRevisions(ctx context.Context, t *testing.T, director *api.Client, number int) {
+	t.Helper()
+	const kept = 50
+	revisions, err := director.Revisions(ctx)
+	if err != nil || len(revisions) != min(kept, number+1) {
+		t.Fatalf("there are %d revisions after %d commits (%v)", len(revisions), number, err)
+	}
+	for i, r := range revisions {
+		comment, hostname := fmt.Sprint(number-i), fmt.Sprintf("hostname: lb%d\n", number-i)
+		if number == i {
+			comment, hostname = "", "hostname: lb\n"
+		}
+		text, err := director.ShowConfig(ctx, fmt.Sprint(r.Number), api.ShowQuery{})
+		if err != nil || r.Number != number-i+1 || r.Comment != comment || !strings.Contains(text, hostname) {
+			t.Errorf("revision %d at place %d of the list has the comment %q, want %q, and says (%v)\n%s", r.Number, i, r.Comment, comment, err, text)
+		}
+	}
 }
