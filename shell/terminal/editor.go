@@ -89,10 +89,8 @@ func (e *Editor) ReadLine(ctx context.Context, p Prompter) (string, error) {
 
 // press acts on a key; done tells that the line is finished.
 func (e *Editor) press(ctx context.Context, p Prompter, k key) (line string, done bool, err error) {
-	if e.search != nil {
-		if again := e.searching(k); !again {
-			return "", false, e.show(p)
-		}
+	if e.search != nil && !e.searching(k) {
+		return "", false, e.show(p)
 	}
 	if e.literal {
 		e.literal = false
@@ -100,44 +98,49 @@ func (e *Editor) press(ctx context.Context, p Prompter, k key) (line string, don
 			k.code = keyPasted
 		}
 	}
-	switch k.code {
-	case keyEnter:
+	switch {
+	case k.code == keyEnter:
 		return e.line.text, true, e.leave(p, "\n")
-	case keyInterrupt:
+	case k.code == keyInterrupt:
 		return "", true, errors.Join(e.leave(p, "^C\n"), ErrInterrupted)
-	case keyEOF:
-		if e.line.text == "" {
-			return "", true, errors.Join(e.leave(p, "\n"), io.EOF)
-		}
+	case k.code == keyEOF && e.line.text == "":
+		return "", true, errors.Join(e.leave(p, "\n"), io.EOF)
+	}
+	return "", false, e.act(ctx, p, k)
+}
+
+// act does what a key means that does not finish the line, and shows it.
+func (e *Editor) act(ctx context.Context, p Prompter, k key) error {
+	helper, helps := p.(Helper)
+	switch k.code {
 	case keyNotice:
-		err = e.above(p, k.text)
-		return "", false, err
+		return e.above(p, k.text)
 	case keyRefresh:
 		if !e.quiet && p.Prompt() == e.prompted {
-			return "", false, nil
+			return nil
 		}
 	case keyTab:
-		if h, ok := p.(Helper); ok {
-			return "", false, e.complete(ctx, h)
+		if helps {
+			return e.complete(ctx, helper)
 		}
 		k = key{code: keyPasted, text: " "}
 	case keyLiteral:
 		e.literal = true
-		return "", false, nil
+		return nil
 	case keyText:
-		if h, ok := p.(Helper); ok && k.text == "?" && !withinQuotes(e.line.text[:e.line.at]) {
-			return "", false, e.help(ctx, h)
+		if helps && k.text == "?" && !withinQuotes(e.line.text[:e.line.at]) {
+			return e.help(ctx, helper)
 		}
 		if e.appended(k.text) {
-			return "", false, nil
+			return nil
 		}
 	}
-	e.other(k)
-	return "", false, e.show(p)
+	e.edit(k)
+	return e.show(p)
 }
 
-// other acts on the keys that only change the line or how it is shown.
-func (e *Editor) other(k key) {
+// edit acts on the keys that only change the line or how it is shown.
+func (e *Editor) edit(k key) {
 	switch k.code {
 	case keyUp:
 		e.recall(e.recalled + 1)
