@@ -19,7 +19,6 @@ require (
 	github.com/pkg/sftp v1.13.9
 	github.com/u-root/gobusybox/src v0.3.0
 	github.com/u-root/mkuimage v0.0.0-20250905073043-9a40452f5d3b
-	github.com/u-root/u-root v0.16.0
 	github.com/u-root/uio v0.0.0-20240224005618-d2acac8f3701
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/crypto v0.58.0
@@ -31,6 +30,8 @@ require (
 	golang.org/x/time v0.16.0
 	pack.ag/tftp v1.0.1-0.20181129014014-07909dfbde3c
 )
+
+require github.com/u-root/u-root v0.16.0 // indirect
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
