@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"dipper/appliance/api"
 )
@@ -34,4 +35,15 @@ func shellAlone(ctx context.Context) error {
 		return &api.Error{Message: fmt.Sprintf("this is for the shell itself, and not for the role %s", role)}
 	}
 	return nil
+}
+
+// allow is the second lock behind the shell's: an actor needs a role, or one
+// that may do more. Root on the machine itself has no role, and needs none.
+func allow(ctx context.Context, need api.Role) error {
+	ranks := []api.Role{api.Viewer, api.Operate, api.Admin}
+	role := api.ActorOf(ctx).Role
+	if role == "" || slices.Index(ranks, role) >= slices.Index(ranks, need) {
+		return nil
+	}
+	return &api.Error{Message: fmt.Sprintf("this needs the role %s, and yours is %s", need, role)}
 }

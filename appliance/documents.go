@@ -1,0 +1,166 @@
+package appliance
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+
+	"dipper/appliance/api"
+	"dipper/appliance/candidate"
+	"dipper/appliance/config"
+)
+
+// documents keeps the running configuration as a document: reading a large one
+// takes seconds on a small machine.
+type documents struct {
+	mu   sync.Mutex
+	text *written // that doc was made of
+	doc  *candidate.Document
+}
+
+func (d *documents) of(in *intent) (*candidate.Document, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.doc == nil || d.text != in.text {
+		yaml, err := in.text.text()
+		if err != nil {
+			return nil, err
+		}
+		doc, err := parsedDocument("running configuration", yaml)
+		if err != nil {
+			return nil, err
+		}
+		d.text, d.doc = in.text, doc
+	}
+	return d.doc, nil
+}
+
+// put keeps a document that is known to say the same as a text.
+func (d *documents) put(text *written, doc *candidate.Document) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.text, d.doc = text, doc
+}
+
+// runningDocument is the running configuration. Nobody may edit it: others
+// share it.
+func (b *backend) runningDocument() (*candidate.Document, int, error) {
+	in := b.reconciler.now.Load()
+	if in == nil || in.config == nil {
+		return candidate.New(), 0, nil
+	}
+	doc, err := b.documents.of(in)
+	return doc, in.generation, err
+}
+
+// runningYAML is the running configuration in canonical order.
+func (b *backend) runningYAML() ([]byte, error) {
+	doc, _, err := b.runningDocument()
+	if err != nil {
+		return nil, err
+	}
+	return doc.YAML(), nil
+}
+
+// rollback is the revision that the only word says; 0 is the running one.
+func (b *backend) rollback(words []string) (*candidate.Document, error) {
+	if len(words) != 1 {
+		return nil, &api.Error{Message: "rollback to what? The number of a revision, 0 for the running configuration, or boot", Word: len(words)}
+	}
+	if words[0] == "0" {
+		doc, _, err := b.runningDocument()
+		return doc, err
+	}
+	return b.document(words[0])
+}
+
+// document is a configuration by its name: "running", "saved", "boot" or the
+// number of a revision.
+func (b *backend) document(which string) (*candidate.Document, error) {
+	switch which {
+	case "running":
+		doc, _, err := b.runningDocument()
+		return doc, err
+	case "saved":
+		yaml, err := b.saved()
+		if err != nil {
+			return nil, err
+		}
+		if yaml == nil {
+			return candidate.New(), nil
+		}
+		return parsedDocument("saved configuration", yaml)
+	case "boot":
+		return b.bootDocument()
+	}
+	number, err := strconv.Atoi(which)
+	if err != nil {
+		return nil, &api.Error{Message: fmt.Sprintf("%q: expected running, saved, boot or the number of a revision", which), Word: 1}
+	}
+	yaml, err := b.shelf.read(number)
+	if err != nil {
+		return nil, err
+	}
+	return parsedDocument("revision "+which, yaml)
+}
+
+// bootDocument is what the machine booted with, and of a broken boot config what
+// is right of it.
+func (b *backend) bootDocument() (*candidate.Document, error) {
+	source, yaml, found, err := b.running.loadBoot()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, &api.Error{Message: "this machine found no boot config"}
+	}
+	doc, _, err := candidate.Salvage(source, yaml)
+	if err != nil {
+		return nil, &api.Error{
+			Message: "nothing of the boot config can be read",
+			Details: append(mistakes(err), `a mended one can be pasted: "load override terminal"`),
+		}
+	}
+	return doc, nil
+}
+
+func parsedDocument(name string, yaml []byte) (*candidate.Document, error) {
+	doc, err := candidate.Parse(name, yaml)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return doc, nil
+}
+
+// documentInForce is the running configuration with what operators made of real
+// servers for good, as it would be saved.
+func (b *backend) documentInForce(in intent) (*candidate.Document, error) {
+	running, err := b.documents.of(&in)
+	lasting := in.verbs.forGood()
+	if err != nil || len(lasting) == 0 {
+		return running, err
+	}
+	doc := running.Clone()
+	for id, v := range lasting {
+		r, there := findServer(in.config, id)
+		if !there || r.Weight == v.weight() {
+			continue
+		}
+		if err := setWeight(doc, in.config, id, v.weight()); err != nil {
+			return nil, fmt.Errorf("%s of %s: %w", id, id.Service, wordRefusal(err))
+		}
+	}
+	return doc, nil
+}
+
+// setWeight edits a real server, which a configuration names by its address
+// alone or with its port.
+func setWeight(doc *candidate.Document, cfg *config.Config, id serverID, weight int) error {
+	r, _ := findServer(cfg, id)
+	words := []string{"services", id.Service, "real-servers", id.String(), "weight", strconv.Itoa(weight)}
+	shown, err := doc.Show(candidate.View{}, words[:4]...)
+	if err != nil || shown == "" {
+		words[3] = r.Address.String() // the port is the service's
+	}
+	return doc.Set(words...)
+}
