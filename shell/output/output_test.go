@@ -63,6 +63,31 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestNarrowTable: what can be done without is left out from the right, as far as
+// needed, and named.
+func TestNarrowTable(t *testing.T) {
+	write := func(width int) string {
+		table := Style{Width: width}.Table("Name", "~Kind", ">Count", "~>In", "~>Out")
+		table.Row("web", "tcp", "12", "1 kbit/s", "2 kbit/s")
+		var b strings.Builder
+		if err := table.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for width, want := range map[int]string{
+		0:  "Name  Kind  Count        In       Out\nweb   tcp      12  1 kbit/s  2 kbit/s\n",
+		37: "Name  Kind  Count        In       Out\nweb   tcp      12  1 kbit/s  2 kbit/s\n",
+		36: "Name  Kind  Count        In\nweb   tcp      12  1 kbit/s\nnot shown in a window this narrow: Out\n",
+		16: "Name  Count\nweb      12\nnot shown in a window this narrow: Kind, In, Out\n",
+		5:  "Name  Count\nweb      12\nnot shown in a window this narrow: Kind, In, Out\n",
+	} {
+		if got := write(width); got != want {
+			t.Errorf("in %d cells:\n%swant:\n%s", width, got, want)
+		}
+	}
+}
+
 // TestTable: columns are aligned by what is seen, and colours take no room.
 func TestTable(t *testing.T) {
 	draw := func(s Style) string {

@@ -70,7 +70,7 @@ func connections(ctx context.Context, c *call) (connectionTable, error) {
 
 func drawConnections(c *call, table connectionTable) error {
 	moods := map[string]output.Mood{"ESTABLISHED": output.Good, "SYN_RECV": output.Warning}
-	t := c.style.Table("Service", "Protocol", "Client", "Virtual", "Real server", "State", ">Expires")
+	t := c.style.Table("Service", "Protocol", "Client", "~Virtual", "Real server", "State", "~>Expires")
 	for _, k := range table.Connections {
 		state := c.style.Paint(moods[k.State], k.State)
 		if k.Template {

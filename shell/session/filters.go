@@ -114,6 +114,9 @@ func (c *call) pipe(ctx context.Context, stages []grammar.Stage) (*pipeline, err
 		}
 		parsed = append(parsed, f)
 	}
+	if len(parsed) > 0 {
+		c.style.Width = 0 // it does not go to the window as it is
+	}
 	p := &pipeline{Writer: c.conversation.out}
 	live := (c.Command().Run.live || c.Has("follow")) && len(parsed) == 0
 	if c.screen != nil && !live && !c.noPager && !c.noMore {

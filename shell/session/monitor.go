@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/shell/cells"
 	"dipper/shell/grammar"
 	"dipper/shell/output"
 	"dipper/shell/terminal"
@@ -34,7 +35,7 @@ func monitorTable() []*command {
 		watch("services", "services and real servers", monitorServices),
 		watch("rates", "packets, bytes and connections per second", monitorRates),
 		watch("connections", "which clients, services and servers have most", monitorConnections),
-		{Name: "log", Help: "the log", Run: verb{live: true, do: func(ctx context.Context, c *call) error { return c.followLog(ctx) }}},
+		{Name: "log", Help: "the log", Run: verb{live: true, do: monitorLog}},
 	}
 }
 
@@ -53,7 +54,7 @@ func (c *call) monitor(ctx context.Context, draw func(context.Context, *call, te
 			return nil, terminal.ErrEnough
 		}
 		left--
-		c.style.Now = c.Now()
+		c.style.Now, c.style.Width = c.Now(), size.Width
 		return draw(ctx, c, size)
 	}
 	if c.screen != nil {
@@ -77,6 +78,31 @@ func (c *call) monitor(ctx context.Context, draw func(context.Context, *call, te
 		}
 	}
 }
+
+// monitorLog shows the last lines, as many as have room, and those to come.
+func monitorLog(ctx context.Context, c *call) error {
+	lines := defaultLogTail
+	if c.screen != nil {
+		var stop func()
+		ctx, stop = c.screen.UntilQuit(ctx)
+		defer stop()
+		lines = max(1, c.screen.Size().Height-2)
+	}
+	last, err := c.API.Log(ctx, lines)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	for _, l := range last {
+		if _, err := io.WriteString(c.out, cells.Safe(l)+"\n"); err != nil {
+			return err
+		}
+	}
+	return c.followLog(ctx)
+}
+
+// defaultLogTail is how many lines of the log come before those to come, where
+// no window says how many have room.
+const defaultLogTail = 10
 
 // heading is the first line of a display.
 func (c *call) heading(what string) string {
@@ -110,7 +136,7 @@ func monitorServices(ctx context.Context, c *call, size terminal.Size) ([]string
 	if err != nil {
 		return nil, err
 	}
-	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", ">Inactive", ">New/s", ">In", ">Out")
+	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", ">Inactive", "~>New/s", "~>In", "~>Out")
 	for _, s := range services {
 		active, inactive := connectionsOf(s)
 		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive), c.style.Count(s.Statistics.ConnectionRate),

@@ -199,13 +199,28 @@ func TestPagerAndInterrupt(t *testing.T) {
 		d.types(ctrlL, "monitor log", enter)
 		d.sees(`
 ann@lb1> monitor log
+10:00:00 dipper appliance: serving
+10:00:01 shell: listening
+10:00:02 odd ?[2J line
 10:00:10 appliance: tick
 10:00:11 appliance: tick
 10:00:12 appliance: tick
 _`)
-		d.types(ctrlC)
+		d.types("x", "q")
 		d.sees(`
 ann@lb1> monitor log
+10:00:00 dipper appliance: serving
+10:00:01 shell: listening
+10:00:02 odd ?[2J line
+10:00:10 appliance: tick
+10:00:11 appliance: tick
+10:00:12 appliance: tick
+ann@lb1> _`)
+		d.types(ctrlL, "monitor log", enter, ctrlC)
+		d.sees(`
+10:00:00 dipper appliance: serving
+10:00:01 shell: listening
+10:00:02 odd ?[2J line
 10:00:10 appliance: tick
 10:00:11 appliance: tick
 10:00:12 appliance: tick

@@ -36,7 +36,7 @@ func weight(rs api.RealServer) string {
 }
 
 func drawServices(c *call, services []api.Service) error {
-	t := c.style.Table("Service", "Address", "Scheduler", "Forward", ">Weight", "State", ">Active", ">Inactive", ">New/s", ">In", ">Out")
+	t := c.style.Table("Service", "Address", "Scheduler", "Forward", ">Weight", "State", ">Active", ">Inactive", "~>New/s", "~>In", "~>Out")
 	for _, s := range services {
 		active, inactive := connectionsOf(s)
 		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", "", states(c.style, s), c.style.Count(active), c.style.Count(inactive),
@@ -130,7 +130,7 @@ func drawService(c *call, s api.Service) error {
 		return err
 	}
 	c.printf("\n")
-	t := c.style.Table("Real server", "Forward", ">Weight", "State", ">Active", ">Inactive", ">Persistent", "Limit", "Reason")
+	t := c.style.Table("Real server", "~Forward", ">Weight", "State", ">Active", ">Inactive", "~>Persistent", "~Limit", "Reason")
 	for _, rs := range byAddress(s.RealServers) {
 		t.Row(rs.Address, rs.Forward, weight(rs), paintServer(c.style, rs), c.style.Count(uint64(rs.ActiveConnections)),
 			c.style.Count(uint64(rs.InactiveConnections)), c.style.Count(uint64(rs.PersistentConnections)), limits(rs), cells.Safe(rs.Reason))
@@ -165,7 +165,7 @@ func drawRealServers(c *call, services []api.Service) error {
 		}
 	}
 	rows = sortedBy(rows, func(r row) string { return addressKey(r.Address) })
-	t := c.style.Table("Real server", "Service", "Forward", ">Weight", "State", ">Active", ">Inactive", ">New/s", "Reason")
+	t := c.style.Table("Real server", "Service", "~Forward", ">Weight", "State", ">Active", "~>Inactive", "~>New/s", "Reason")
 	for _, r := range rows {
 		t.Row(r.Address, orDash(r.service), r.Forward, weight(r.RealServer), paintServer(c.style, r.RealServer),
 			c.style.Count(uint64(r.ActiveConnections)), c.style.Count(uint64(r.InactiveConnections)),

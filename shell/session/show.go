@@ -132,7 +132,7 @@ func yesNo(b bool) string {
 }
 
 func drawInterfaces(c *call, interfaces []api.Interface) error {
-	t := c.style.Table("Interface", "State", "Addresses", ">MTU", ">Speed", ">In", ">Out", ">Errors", ">Drops", "MAC", "Kind")
+	t := c.style.Table("Interface", "State", "Addresses", "~>MTU", "~>Speed", ">In", ">Out", ">Errors", ">Drops", "~MAC", "~Kind")
 	for _, i := range interfaces {
 		speed := ""
 		if i.Speed > 0 {

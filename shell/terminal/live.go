@@ -35,6 +35,30 @@ func (s *Screen) Live(ctx context.Context, every time.Duration, draw func(contex
 	}
 }
 
+// UntilQuit answers a context that ends when the user presses q, for what is
+// shown line by line. Keys are read until stop is called; other ones do nothing.
+func (s *Screen) UntilQuit(ctx context.Context) (quit context.Context, stop func()) {
+	quit, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer cancel()
+		for again := true; again; {
+			k, err := s.keys.next(quit)
+			again = err == nil && !quits(k)
+		}
+	}()
+	return quit, func() {
+		cancel()
+		<-over
+	}
+}
+
+// quits tells whether a key ends a display.
+func quits(k key) bool {
+	return k.code == keyText && (k.text == "q" || k.text == "Q") || k.code == keyInterrupt || k.code == keyEOF
+}
+
 // page shows lines on the whole window.
 func (s *Screen) page(lines []string) error {
 	if s.dumb {
@@ -74,7 +98,7 @@ func (s *Screen) pause(ctx context.Context, every time.Duration) (again bool, er
 			return true, nil
 		case err != nil:
 			return false, err
-		case k.code == keyText && (k.text == "q" || k.text == "Q"), k.code == keyInterrupt, k.code == keyEOF:
+		case quits(k):
 			return false, nil
 		case k.code == keyText && k.text == " ":
 			s.askSize()
