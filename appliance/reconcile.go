@@ -47,6 +47,8 @@ type NetworkKernel interface {
 // edits it may be called beside the reconciler.
 type TableKernel interface {
 	Observe(ctx context.Context) (ipvs.Table, error)
+	// Forget has the next Observe look at the kernel, whatever is known of it.
+	Forget()
 	Apply(ctx context.Context, ops []ipvs.Op) error
 	Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, error)
 	StatisticsOf(ctx context.Context, service ipvs.Key) (s ipvs.ServiceStatistics, found bool, err error)
@@ -162,6 +164,7 @@ func (r *reconciler) run(ctx context.Context) error {
 		case <-audit.C:
 			began := time.Now()
 			r.watch(ctx)
+			r.table.forget()
 			r.audit(ctx)
 			audit.Reset(max(auditInterval, auditShare*time.Since(began)))
 		case <-beat.C:

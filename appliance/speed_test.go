@@ -80,3 +80,24 @@ func BenchmarkServerWeight(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCommit commits a candidate that says one weight of 10,000 anew.
+func BenchmarkCommit(b *testing.B) {
+	c := serveBare(b)
+	typed(b, c, manyRules(1000), "-R")
+	candidate, err := c.OpenCandidate(b.Context(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	weight := 1
+	for b.Loop() {
+		weight++
+		words := []string{"services", "tcp-192.168.4.5-1500", "real-servers", "10.1.0.5:80", "weight", fmt.Sprint(weight)}
+		if _, err := c.EditCandidate(b.Context(), candidate.ID, api.Edit{Kind: api.EditSet, Words: words}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Commit(b.Context(), candidate.ID, api.CommitOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

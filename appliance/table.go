@@ -35,3 +35,10 @@ func (l *lazyTable) opened() TableKernel {
 	defer l.mu.Unlock()
 	return l.held
 }
+
+// forget has the table looked at when it is next wanted, if it is open.
+func (l *lazyTable) forget() {
+	if table := l.opened(); table != nil {
+		table.Forget()
+	}
+}

@@ -32,6 +32,9 @@ func (f *Fake) Observe(ctx context.Context) (Table, error) {
 	return f.table.Canonical(), ctx.Err()
 }
 
+// Forget does nothing: a fake remembers nothing beside its table.
+func (f *Fake) Forget() {}
+
 // Statistics returns the table; nothing was counted.
 func (f *Fake) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 	table, err := f.Observe(ctx)

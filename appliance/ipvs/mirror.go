@@ -3,34 +3,30 @@ package ipvs
 import (
 	"context"
 	"slices"
+	"sort"
 	"sync"
-	"time"
 )
 
-// mirrorAge is how long a table may be remembered. It is shorter than the
-// reconciler's interval of ten seconds: what Watch does not see is found by its
-// next run.
-const mirrorAge = 9 * time.Second
-
 // mirrorEdits is how many operations at once are done to the remembered table.
-// After more it is read again, which then is no great addition.
+// After more it is read again, which then is no great addition; but a first
+// load, which comes in order, is remembered.
 const mirrorEdits = 64
 
 // Mirror is the kernel's table, remembered while nobody else edits it: one
 // changed weight in a table of ten thousand real servers then takes no dump of
 // it. What it remembers is what two dumps in a row showed, and our own edits
 // since, which the kernel carried out. It looks again after an edit of somebody
-// else's, after any failure, and after mirrorAge.
+// else's, after any failure, and when it is told to.
 //
-// It remembers only while its Watch runs.
+// It remembers only while its Watch runs, which does not see all edits: somebody
+// has to call Forget from time to time.
 type Mirror struct {
 	*Kernel
 
 	mu      sync.Mutex // held over a whole Observe or Apply
 	watches int
 	known   Table // canonical: the last dump, and our edits since; what others were given is never changed
-	looked  time.Time
-	valid   bool // two dumps showed it
+	valid   bool  // two dumps showed it
 }
 
 // NewMirror returns a mirror of a kernel's table, which it takes over.
@@ -40,22 +36,21 @@ func NewMirror(k *Kernel) *Mirror { return &Mirror{Kernel: k} }
 func (m *Mirror) Observe(ctx context.Context) (Table, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.valid && time.Since(m.looked) < mirrorAge {
+	if m.valid {
 		return m.known, ctx.Err()
 	}
-	looked := time.Now()
 	table, err := m.Kernel.Observe(ctx)
 	if err != nil || m.watches == 0 {
 		m.valid = false
 		return table, err
 	}
 	m.valid = len(Plan(m.known, table)) == 0
-	m.known, m.looked = table, looked
+	m.known = table
 	return m.known, nil
 }
 
-// forget has the next Observe read the table.
-func (m *Mirror) forget() {
+// Forget has the next Observe read the table.
+func (m *Mirror) Forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.valid = false
@@ -66,15 +61,11 @@ func (m *Mirror) Apply(ctx context.Context, ops []Op) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.Kernel.Apply(ctx, ops)
-	if err != nil || len(ops) > mirrorEdits {
+	if err != nil || len(ops) > mirrorEdits && len(m.known.Services) > 0 {
 		m.valid = false
-		return err
 	}
-	m.known.Services = slices.Clone(m.known.Services)
-	for i := range ops {
-		m.valid = m.valid && m.known.edit(&ops[i])
-	}
-	return nil
+	m.valid = m.valid && m.known.edit(ops)
+	return err
 }
 
 // Watch does as Kernel.Watch does, and forgets what somebody else has edited.
@@ -89,7 +80,7 @@ func (m *Mirror) Watch(ctx context.Context) (<-chan struct{}, error) {
 		defer close(changed)
 		defer m.watching(-1)
 		for range noticed {
-			m.forget()
+			m.Forget()
 			tell(changed)
 		}
 	}()
@@ -103,10 +94,21 @@ func (m *Mirror) watching(more int) {
 	m.valid = m.valid && m.watches > 0
 }
 
-// edit does to a canonical table what the kernel did, to a copy of its real
-// servers. False means that the table was another than it was taken for.
-func (t *Table) edit(op *Op) bool {
-	i, found := slices.BinarySearchFunc(t.Services, &op.Service, func(s Service, want *Service) int { return compareServices(&s, want) })
+// edit does to a canonical table what the kernel did, in copies of all lists
+// that change. False means that the table was another than it was taken for.
+func (t *Table) edit(ops []Op) bool {
+	t.Services = slices.Clone(t.Services)
+	own := make(map[Key]bool) // services whose real servers are a copy already
+	for i := range ops {
+		if !t.editOne(&ops[i], own) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Table) editOne(op *Op, own map[Key]bool) bool {
+	i, found := t.Find(op.Service.Key)
 	switch op.Kind {
 	case AddService:
 		if !found {
@@ -126,12 +128,19 @@ func (t *Table) edit(op *Op) bool {
 		}
 		return found
 	}
-	return found && t.Services[i].edit(op)
+	if !found {
+		return false
+	}
+	s := &t.Services[i]
+	if !own[s.Key] {
+		s.RealServers, own[s.Key] = slices.Clone(s.RealServers), true
+	}
+	return s.edit(op)
 }
 
+// edit does what the kernel did to the real servers of a service, in place.
 func (s *Service) edit(op *Op) bool {
-	s.RealServers = slices.Clone(s.RealServers)
-	i, found := slices.BinarySearchFunc(s.RealServers, &op.RealServer, func(r RealServer, want *RealServer) int { return compareRealServers(&r, want) })
+	i, found := sort.Find(len(s.RealServers), func(i int) int { return compareRealServers(&op.RealServer, &s.RealServers[i]) })
 	switch {
 	case op.Kind == AddRealServer && !found:
 		s.RealServers = slices.Insert(s.RealServers, i, op.RealServer)

@@ -68,14 +68,13 @@ func TestMirrorRemembers(t *testing.T) {
 		}
 		look(5, "after a refusal")
 		look(6, "to be sure")
-		m.forget()
+		m.Forget()
 		look(7, "after a notice, of the same table")
 		look(7, "remembered")
-		time.Sleep(mirrorAge)
-		look(8, "after some time, of the same table")
-		look(8, "remembered")
+		time.Sleep(time.Hour)
+		look(7, "until somebody has it forgotten")
 		m.watching(-1)
-		look(9, "after the watch")
+		look(8, "after the watch")
 	})
 }
 
@@ -84,20 +83,71 @@ func TestTableEdits(t *testing.T) {
 	random := rand.New(rand.NewPCG(15, 16))
 	for range 300 {
 		from, to := randomTable(random).Canonical(), randomTable(random).Canonical()
-		got := from.Canonical()
+		before, got := from.String(), from
 		ops := Plan(from, to)
-		for i := range ops {
-			if !got.edit(&ops[i]) {
-				t.Fatalf("%s: taken for impossible", ops[i])
-			}
+		if !got.edit(ops) {
+			t.Fatalf("%s: taken for impossible", ops)
 		}
 		if got.String() != to.String() {
 			t.Fatalf("-want +got:\n%s", cmp.Diff(to.String(), got.String()))
 		}
+		if from.String() != before {
+			t.Fatalf("the table of before changed (-before +after):\n%s", cmp.Diff(before, from.String()))
+		}
 		for i := range ops { // again: everything is added or gone, and edits go on
-			if done := got.edit(&ops[i]); done == needsSecondLook(ops[i]) {
+			if done := got.edit(ops[i : i+1]); done == needsSecondLook(ops[i]) {
 				t.Fatalf("%s: done again: %t", ops[i], done)
 			}
 		}
+	}
+}
+
+// TestMirrorRemembersALoad loads an empty table, and then another: after the
+// first the kernel need not be asked what it holds.
+func TestMirrorRemembersALoad(t *testing.T) {
+	dumps := 0
+	k, _ := kernelAnswering(func(r request) reply {
+		if r.command == cmdGetService {
+			dumps++
+		}
+		return reply{}
+	})
+	m := NewMirror(k)
+	m.watching(1)
+	if _, err := m.Observe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var table Table
+	for port := range uint16(40) {
+		s := web("rr")
+		s.Port = 1000 + port
+		s.RealServers = []RealServer{rs("192.168.4.100:80", 1), rs("192.168.4.200:80", 1)}
+		table.Services = append(table.Services, s)
+	}
+	load := Plan(Table{}, table)
+	if err := m.Apply(t.Context(), load); err != nil {
+		t.Fatal(err)
+	}
+	remembered, err := m.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(table.String(), remembered.String()); diff != "" || dumps != 1 {
+		t.Errorf("%d dumps; remembered after a load (-want +got):\n%s", dumps, diff)
+	}
+	if err := m.Apply(t.Context(), Plan(table, Table{})); err != nil {
+		t.Fatal(err)
+	}
+	for port := range table.Services {
+		table.Services[port].Scheduler = "wrr"
+	}
+	if err := m.Apply(t.Context(), append(Plan(Table{}, table), load...)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Observe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if dumps != 2 {
+		t.Errorf("%d dumps: edits that cannot have been done are believed", dumps)
 	}
 }
