@@ -72,6 +72,7 @@ var routeRoles = map[string]struct {
 	"POST /v1/candidates":               {"admin", `{"shared": true}`},
 	"DELETE /v1/candidates/{id}":        {need: "admin"},
 	"POST /v1/candidates/{id}/edit":     {"admin", `{"kind": "set", "words": ["hostname", "lb9"]}`},
+	"POST /v1/candidates/{id}/path":     {"admin", `["services"]`},
 	"POST /v1/candidates/{id}/show":     {"admin", `{}`},
 	"POST /v1/candidates/{id}/complete": {"admin", `{"kind": "set", "words": [""]}`},
 	"GET /v1/candidates/{id}/compare":   {need: "admin"},
