@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -137,27 +136,13 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 		return nil, err
 	}
 	before := r.in
-	said := verb{Weight: v.Weight}
+	said := verb{Verb: v.Verb, Weight: v.Weight}
 	var until time.Time
 	if v.For > 0 {
 		said.Until = r.uptime() + time.Duration(v.For)
 		until = r.events.now().Add(time.Duration(v.For))
 	}
-	_, err = r.change(ctx, func(in *intent) {
-		in.verbs = maps.Clone(in.verbs)
-		if in.verbs == nil {
-			in.verbs = make(verbs)
-		}
-		for _, id := range ids {
-			switch said.Verb = meant(v.Verb, in.config.Services[serviceIndex(in.config, id.Service)]); said.Verb {
-			case api.Enable:
-				delete(in.verbs, id)
-			case api.Down: // and stays as it is
-			default:
-				in.verbs[id] = said
-			}
-		}
-	})
+	_, err = r.change(ctx, func(in *intent) { in.verbs = in.verbs.with(said, ids, in.config) })
 	if err != nil {
 		return nil, err
 	}
@@ -179,18 +164,6 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 		results = append(results, result)
 	}
 	return results, nil
-}
-
-// meant is what a verb makes of a service's real server: of one that is down,
-// what the service's on-down says.
-func meant(v api.Verb, s config.Service) api.Verb {
-	switch {
-	case v == api.Down && s.OnDown == config.Drain:
-		return api.Drain
-	case v == api.Down && s.OnDown == config.Reset:
-		return api.Disable
-	}
-	return v
 }
 
 // weightOf is the weight that a real server is to have.

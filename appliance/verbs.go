@@ -38,6 +38,37 @@ type verb struct {
 // verbs are those that are in force.
 type verbs map[serverID]verb
 
+// with are the verbs after one more was said of real servers of cfg.
+func (v verbs) with(said verb, ids []serverID, cfg *config.Config) verbs {
+	next := maps.Clone(v)
+	if next == nil {
+		next = make(verbs)
+	}
+	for _, id := range ids {
+		one := said
+		switch one.Verb = meant(said.Verb, cfg.Services[serviceIndex(cfg, id.Service)]); one.Verb {
+		case api.Enable:
+			delete(next, id)
+		case api.Down: // and stays as it is
+		default:
+			next[id] = one
+		}
+	}
+	return next
+}
+
+// meant is what a verb makes of a service's real server: of one that is down,
+// what the service's on-down says.
+func meant(v api.Verb, s config.Service) api.Verb {
+	switch {
+	case v == api.Down && s.OnDown == config.Drain:
+		return api.Drain
+	case v == api.Down && s.OnDown == config.Reset:
+		return api.Disable
+	}
+	return v
+}
+
 // of answers what cfg comes to with the verbs: real servers have the weight
 // that they are to have, and those that are disabled are not there. The
 // configuration itself is left as it is.
