@@ -256,12 +256,27 @@ func capture(ctx context.Context, c *call) error {
 	var out io.Writer = c.out
 	if c.screen != nil {
 		out = packet.NewPrinter(c.out)
+		if q.Filter == "" {
+			q.Filter = c.withoutOwn()
+		}
 	}
 	err := c.API.Capture(ctx, q, out)
 	if err != nil && ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
 	return err
+}
+
+// withoutOwn is a filter that leaves out the packets of this user's own machine
+// to the SSH server: each line that is shown to him would be a packet to show.
+func (c *call) withoutOwn() string {
+	from, err := netip.ParseAddr(c.Actor.From)
+	if err != nil {
+		return "" // at a console
+	}
+	filter := fmt.Sprintf("not ( host %s and tcp port 22 )", from.WithZone(""))
+	c.say(output.Faint, "without what carries this session: %s", filter)
+	return filter
 }
 
 // powerCommand is reboot or poweroff.

@@ -30,6 +30,7 @@ type fake struct {
 	generation int
 	audit      []string
 	programs   []string
+	captured   []api.CaptureQuery
 	verbs      []api.ServerVerb
 	ended      api.Power
 	events     []api.Event
@@ -383,6 +384,7 @@ func (f *fake) Program(_ context.Context, argv []string, in io.Reader, out, errO
 }
 
 func (f *fake) Capture(_ context.Context, q api.CaptureQuery, out io.Writer) error {
+	f.captured = append(f.captured, q)
 	_, err := fmt.Fprintf(out, "pcap of %+v", q)
 	return err
 }

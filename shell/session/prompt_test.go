@@ -393,6 +393,33 @@ ann@lb1# _`)
 	})
 }
 
+// TestCaptureLeavesItselfOut: shown at a terminal, what carries the session is not
+// captured, unless somebody asks for it; programs get everything.
+func TestCaptureLeavesItselfOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		d := sit(t, f, 100, 24)
+		d.types("capture eth0", enter, "capture eth0 count 5", enter, "capture eth0 tcp port 22", enter, ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+		exec(t, f, api.Admin, "", "capture eth0")
+		d = sit(t, f, 100, 24, func(s *Session) { s.Actor.From = "console" })
+		d.types("capture eth0", enter, ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+		const own = "not ( host 10.0.0.1 and tcp port 22 )"
+		want := []api.CaptureQuery{
+			{Interface: "eth0", Filter: own}, {Interface: "eth0", Filter: own, Count: 5}, {Interface: "eth0", Filter: "tcp port 22"},
+			{Interface: "eth0"}, {Interface: "eth0"},
+		}
+		if diff := cmp.Diff(want, f.captured); diff != "" {
+			t.Errorf("captured (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // TestBrokenBootConfig: who logs in is told how to mend it, and sees what is
 // wrong with it when he takes the rest.
 func TestBrokenBootConfig(t *testing.T) {
