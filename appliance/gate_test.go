@@ -2,7 +2,9 @@ package appliance
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
+	"dipper/appliance/config"
+	"dipper/appliance/network"
 	"dipper/appliance/store"
 )
 
@@ -230,6 +234,87 @@ func TestCommitWhileAVolumeIsMade(t *testing.T) {
 		}
 		if !slices.ContainsFunc(made.Revisions(), func(r store.Revision) bool { return r.Comment == "meanwhile" }) {
 			t.Errorf("on the volume: %+v", made.Revisions())
+		}
+	})
+}
+
+// TestListen resolves what the configuration names to the machine's own
+// addresses: to no VIP, and to no address that it does not have.
+func TestListen(t *testing.T) {
+	address := func(prefix, link string, vip bool) network.Address {
+		return network.Address{Prefix: netip.MustParsePrefix(prefix), Link: link, VIP: vip}
+	}
+	state := network.State{Addresses: []network.Address{
+		address("127.0.0.1/8", "lo", false), address("192.168.4.5/24", "eth0", false), address("192.168.4.15/32", "eth0", true),
+		address("10.1.0.5/16", "eth1", false), address("2001:db8::5/64", "eth1", false), address("10.1.0.15/32", "eth1", true),
+	}}
+	for wanted, want := range map[string]string{
+		"":                                  "192.168.4.5:22 10.1.0.5:22 [2001:db8::5]:22",
+		"192.168.4.5":                       "192.168.4.5:22",
+		"192.168.4.5:2222":                  "192.168.4.5:2222",
+		"192.168.4.0/24":                    "192.168.4.5:22",
+		"0.0.0.0/0":                         "127.0.0.1:22 192.168.4.5:22 10.1.0.5:22",
+		"10.0.0.0/8:2200 10.1.0.5:2200":     "10.1.0.5:2200",
+		"eth1":                              "10.1.0.5:22 [2001:db8::5]:22",
+		"eth1:830 192.168.4.5":              "10.1.0.5:830 [2001:db8::5]:830 192.168.4.5:22",
+		"192.168.4.15":                      "",
+		"192.168.4.99 eth9 2001:db8:1::/64": "",
+		"lo":                                "127.0.0.1:22",
+		"192.168.4.15/32 10.1.0.15 eth1:22": "10.1.0.5:22 [2001:db8::5]:22",
+	} {
+		var cfg config.Config
+		for word := range strings.FieldsSeq(wanted) {
+			cfg.Management.SSH.Listen = append(cfg.Management.SSH.Listen, listenWord(t, word))
+		}
+		g := &gate{changed: make(chan struct{})}
+		g.admit(&cfg, state)
+		if got := strings.Join(g.access.Listen, " "); got != want {
+			t.Errorf("%q: listens on %q, want %q", wanted, got, want)
+		}
+	}
+}
+
+// listenWord is an address, a network or an interface, with :port behind it if
+// it is not 22.
+func listenWord(t *testing.T, word string) config.SSHListen {
+	t.Helper()
+	l := config.SSHListen{Port: 22}
+	if host, port, found := strings.Cut(word, ":"); found && !strings.Contains(port, ":") {
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		word, l.Port = host, uint16(n)
+	}
+	if prefix, err := netip.ParsePrefix(word); err == nil {
+		l.Prefix = prefix
+	} else if a, err := netip.ParseAddr(word); err == nil {
+		l.Prefix = netip.PrefixFrom(a, a.BitLen())
+	} else {
+		l.Interface = word
+	}
+	return l
+}
+
+// TestListenFollowsTheConfiguration changes it while the machine runs.
+func TestListenFollowsTheConfiguration(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, _ *machine, b *backend) {
+		for _, step := range []struct{ management, want string }{
+			{"", "192.168.4.5:22"},
+			{"management: {ssh: {listen: [192.168.4.5:2222]}}\n", "192.168.4.5:2222"},
+			{"management: {ssh: {listen: [192.168.4.0/24]}}\n", "192.168.4.5:22"},
+		} {
+			before, err := b.Access(t.Context(), -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Apply(t.Context(), []byte(pair+step.management), false); err != nil {
+				t.Fatal(err)
+			}
+			a, err := b.Access(t.Context(), -1)
+			if got := strings.Join(a.Listen, " "); err != nil || got != step.want || (got != strings.Join(before.Listen, " ")) != (a.Generation > before.Generation) {
+				t.Errorf("%s: listens on %q, generation %d after %d, %v", step.management, got, a.Generation, before.Generation, err)
+			}
 		}
 	})
 }

@@ -50,7 +50,9 @@ func (ch *channel) serveFiles(ctx context.Context) (status int) {
 		io.WriteCloser
 	}{ch.input, writeCloser{ch.stdout(), ch.stream.CloseWrite}}
 	server := sftp.NewRequestServer(stream, sftp.Handlers{FileGet: v, FilePut: v, FileCmd: v, FileList: v})
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // the client is gone
+	// The client is gone, or to be ended. That closes the channel whole: to end
+	// one direction is for who writes alone (golang.org/x/crypto/ssh, CloseWrite).
+	defer context.AfterFunc(ctx, func() { _ = ch.stream.Close() })()
 	if err := server.Serve(); err != nil && !errors.Is(err, io.EOF) {
 		return exitFailed
 	}
@@ -206,7 +208,7 @@ func (u *upload) Close() error {
 	defer u.mu.Unlock()
 	u.view.open.Add(-1)
 	if u.lost != nil {
-		return u.view.fail(fmt.Errorf("load.yaml: nothing was committed: %w", u.lost))
+		return u.lost // nobody is there to read more
 	}
 	if len(bytes.TrimSpace(u.text)) == 0 {
 		return u.view.fail(errors.New("load.yaml: empty: nothing was committed"))

@@ -338,6 +338,21 @@ func TestNoForwarding(t *testing.T) {
 			t.Errorf("%s: got %v, %v", request, ok, err)
 		}
 	}
+	for _, channel := range []string{"direct-streamlocal@openssh.com", "tun@openssh.com", "x11", "auth-agent@openssh.com", "no-such-channel"} {
+		if _, _, err := c.OpenChannel(channel, nil); err == nil {
+			t.Errorf("a channel %s is opened", channel)
+		}
+	}
+	for _, request := range []string{"tcpip-forward", "streamlocal-forward@openssh.com", "no-such-request"} {
+		if ok, _, err := c.SendRequest(request, true, nil); ok || err != nil {
+			t.Errorf("%s: got %v, %v", request, ok, err)
+		}
+	}
+	for _, name := range []string{"PATH", "LD_PRELOAD", "GODEBUG", "GOTRACEBACK", "HOME", "SSH_AUTH_SOCK", "lang", ""} {
+		if err := work.Setenv(name, "1"); err == nil {
+			t.Errorf("%q is set", name)
+		}
+	}
 	if err := work.RequestSubsystem("netconf"); err == nil {
 		t.Error("any subsystem is there")
 	}

@@ -81,6 +81,8 @@ func (g *gate) change(f func(*api.Access)) {
 }
 
 func (g *gate) HostKey(context.Context) (api.HostKey, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return api.HostKey{PEM: g.hostKey}, nil
 }
 
