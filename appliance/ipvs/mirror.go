@@ -7,10 +7,11 @@ import (
 	"sync"
 )
 
-// mirrorEdits is how many operations at once are done to the remembered table.
-// After more it is read again, which then is no great addition; but a first
-// load, which comes in order, is remembered.
-const mirrorEdits = 64
+// mirrorMoves is how many entries of the remembered table are moved at most to
+// make or close gaps, for operations that come together. After that it is read
+// again, which then is no great addition. A load, which comes in order, moves
+// none.
+const mirrorMoves = 1 << 20
 
 // Mirror is the kernel's table, remembered while nobody else edits it: one
 // changed weight in a table of ten thousand real servers then takes no dump of
@@ -61,10 +62,7 @@ func (m *Mirror) Apply(ctx context.Context, ops []Op) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.Kernel.Apply(ctx, ops)
-	if err != nil || len(ops) > mirrorEdits && len(m.known.Services) > 0 {
-		m.valid = false
-	}
-	m.valid = m.valid && m.known.edit(ops)
+	m.valid = m.valid && err == nil && m.known.edit(ops, mirrorMoves)
 	return err
 }
 
@@ -95,59 +93,71 @@ func (m *Mirror) watching(more int) {
 }
 
 // edit does to a canonical table what the kernel did, in copies of all lists
-// that change. False means that the table was another than it was taken for.
-func (t *Table) edit(ops []Op) bool {
+// that change. False means that the table was another than it was taken for, or
+// that more entries would have to be moved.
+func (t *Table) edit(ops []Op, moves int) bool {
 	t.Services = slices.Clone(t.Services)
-	own := make(map[Key]bool) // services whose real servers are a copy already
+	e := tableEdit{t, make(map[Key]bool), moves}
 	for i := range ops {
-		if !t.editOne(&ops[i], own) {
+		if !e.service(&ops[i]) || e.moves < 0 {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *Table) editOne(op *Op, own map[Key]bool) bool {
-	i, found := t.Find(op.Service.Key)
+// tableEdit is a table while it is edited.
+type tableEdit struct {
+	*Table
+	own   map[Key]bool // services whose real servers are a copy already
+	moves int          // how many more entries may be moved
+}
+
+func (e *tableEdit) service(op *Op) bool {
+	i, found := e.Find(op.Service.Key)
 	switch op.Kind {
 	case AddService:
 		if !found {
-			t.Services = slices.Insert(t.Services, i, op.Service.withoutRealServers())
+			e.Services = slices.Insert(e.Services, i, op.Service.withoutRealServers())
+			e.moves -= len(e.Services) - 1 - i
 		}
 		return !found
 	case EditService:
 		if found {
 			edited := op.Service.withoutRealServers()
-			edited.RealServers = t.Services[i].RealServers
-			t.Services[i] = edited
+			edited.RealServers = e.Services[i].RealServers
+			e.Services[i] = edited
 		}
 		return found
 	case DeleteService:
 		if found {
-			t.Services = slices.Delete(t.Services, i, i+1)
+			e.Services = slices.Delete(e.Services, i, i+1)
+			e.moves -= len(e.Services) - i
 		}
 		return found
 	}
 	if !found {
 		return false
 	}
-	s := &t.Services[i]
-	if !own[s.Key] {
-		s.RealServers, own[s.Key] = slices.Clone(s.RealServers), true
+	s := &e.Services[i]
+	if !e.own[s.Key] {
+		s.RealServers, e.own[s.Key] = slices.Clone(s.RealServers), true
 	}
-	return s.edit(op)
+	return e.realServer(s, op)
 }
 
-// edit does what the kernel did to the real servers of a service, in place.
-func (s *Service) edit(op *Op) bool {
-	i, found := sort.Find(len(s.RealServers), func(i int) int { return compareRealServers(&op.RealServer, &s.RealServers[i]) })
+func (e *tableEdit) realServer(s *Service, op *Op) bool {
+	compare := func(i int) int { return compareRealServers(&op.RealServer, &s.RealServers[i]) }
+	i, found := sort.Find(len(s.RealServers), compare)
 	switch {
 	case op.Kind == AddRealServer && !found:
 		s.RealServers = slices.Insert(s.RealServers, i, op.RealServer)
+		e.moves -= len(s.RealServers) - 1 - i
 	case op.Kind == EditRealServer && found:
 		s.RealServers[i] = op.RealServer
 	case op.Kind == DeleteRealServer && found:
 		s.RealServers = slices.Delete(s.RealServers, i, i+1)
+		e.moves -= len(s.RealServers) - i
 	default:
 		return false
 	}

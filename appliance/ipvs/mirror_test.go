@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,7 +86,7 @@ func TestTableEdits(t *testing.T) {
 		from, to := randomTable(random).Canonical(), randomTable(random).Canonical()
 		before, got := from.String(), from
 		ops := Plan(from, to)
-		if !got.edit(ops) {
+		if !got.edit(ops, mirrorMoves) {
 			t.Fatalf("%s: taken for impossible", ops)
 		}
 		if got.String() != to.String() {
@@ -95,7 +96,7 @@ func TestTableEdits(t *testing.T) {
 			t.Fatalf("the table of before changed (-before +after):\n%s", cmp.Diff(before, from.String()))
 		}
 		for i := range ops { // again: everything is added or gone, and edits go on
-			if done := got.edit(ops[i : i+1]); done == needsSecondLook(ops[i]) {
+			if done := got.edit(ops[i:i+1], mirrorMoves); done == needsSecondLook(ops[i]) {
 				t.Fatalf("%s: done again: %t", ops[i], done)
 			}
 		}
@@ -124,9 +125,10 @@ func TestMirrorRemembersALoad(t *testing.T) {
 		s.RealServers = []RealServer{rs("192.168.4.100:80", 1), rs("192.168.4.200:80", 1)}
 		table.Services = append(table.Services, s)
 	}
-	load := Plan(Table{}, table)
-	if err := m.Apply(t.Context(), load); err != nil {
-		t.Fatal(err)
+	for part := range slices.Chunk(Plan(Table{}, table), 50) { // as large ones come
+		if err := m.Apply(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
 	}
 	remembered, err := m.Observe(t.Context())
 	if err != nil {
@@ -135,13 +137,8 @@ func TestMirrorRemembersALoad(t *testing.T) {
 	if diff := cmp.Diff(table.String(), remembered.String()); diff != "" || dumps != 1 {
 		t.Errorf("%d dumps; remembered after a load (-want +got):\n%s", dumps, diff)
 	}
+	m.known = Table{} // not what the kernel holds
 	if err := m.Apply(t.Context(), Plan(table, Table{})); err != nil {
-		t.Fatal(err)
-	}
-	for port := range table.Services {
-		table.Services[port].Scheduler = "wrr"
-	}
-	if err := m.Apply(t.Context(), append(Plan(Table{}, table), load...)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Observe(t.Context()); err != nil {
@@ -149,5 +146,27 @@ func TestMirrorRemembersALoad(t *testing.T) {
 	}
 	if dumps != 2 {
 		t.Errorf("%d dumps: edits that cannot have been done are believed", dumps)
+	}
+}
+
+// TestTableEditsMoveLittle adds before what is there: each addition moves all.
+func TestTableEditsMoveLittle(t *testing.T) {
+	var table Table
+	for port := range uint16(100) {
+		s := web("rr")
+		s.Port = 2000 + port
+		table.Services = append(table.Services, s)
+	}
+	before := web("rr")
+	before.Port = 1000
+	add := []Op{{Kind: AddService, Service: before}}
+	if edited := table; edited.edit(add, 99) {
+		t.Error("100 entries were moved, with 99 allowed")
+	}
+	if edited := table; !edited.edit(add, 100) || edited.Services[0].Port != 1000 {
+		t.Error("100 entries were not moved, with 100 allowed")
+	}
+	if edited := table; !edited.edit([]Op{{Kind: DeleteService, Service: table.Services[99]}}, 0) {
+		t.Error("the last entry is not deleted, though nothing has to move")
 	}
 }
