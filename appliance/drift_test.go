@@ -1,6 +1,8 @@
 package appliance
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,4 +38,76 @@ func TestUnnoticedDriftIsFound(t *testing.T) {
 			t.Errorf("%d events tell of it, want 1", told)
 		}
 	})
+}
+
+// TestDriftBesideTheTable has somebody set the timeouts, stop a daemon and start
+// another.
+func TestDriftBesideTheTable(t *testing.T) {
+	const (
+		before = "1000 120 300, master of eth0 3"
+		edited = "500 120 300, backup of eth0 9"
+	)
+	for drift, tt := range map[string]struct {
+		want, says string
+		unsaved    bool
+	}{
+		"repair": {before, "put back", false},
+		"adopt":  {edited, "taken over", true},
+		"report": {edited, "left as it is", false},
+	} {
+		t.Run(drift, func(t *testing.T) {
+			const beside = "ipvs: {timeouts: {tcp: 1000s}, sync: {master: {interface: eth0, id: 3}}, drift: "
+			bubble(t, pair+beside+drift+"}\n", func(t *testing.T, m *machine, b *backend) {
+				if got := besideTable(t, m); got != before {
+					t.Fatalf("at first: %s, want %s", got, before)
+				}
+				ctx := t.Context()
+				for _, err := range []error{
+					m.table.SetTimeouts(ctx, ipvs.Timeouts{TCP: 500}),
+					m.table.StopDaemon(ctx, ipvs.Master),
+					m.table.StartDaemon(ctx, ipvs.Daemon{State: ipvs.Backup, Interface: "eth0", SyncID: 9}),
+				} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.foreign(t)
+				time.Sleep(5 * auditInterval)
+				synctest.Wait()
+				if got := besideTable(t, m); got != tt.want {
+					t.Errorf("%s, want %s", got, tt.want)
+				}
+				if s := b.Status(ctx, -1); s.Unsaved != tt.unsaved {
+					t.Errorf("status %+v, want unsaved %v", s, tt.unsaved)
+				}
+				told := 0
+				for e := range b.Events(ctx, 0, false) {
+					if e.Kind == eventDrift && strings.Contains(e.Text, tt.says) && strings.Contains(e.Text, "ipvs.") {
+						told++
+					}
+				}
+				if told != 3 {
+					t.Errorf("%d events say %q, want 3, each once", told, tt.says)
+				}
+			})
+		})
+	}
+}
+
+// besideTable is what the kernel has beside its table: timeouts and daemons.
+func besideTable(t *testing.T, m *machine) string {
+	t.Helper()
+	timeouts, err := m.table.Timeouts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemons, err := m.table.Daemons(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%d %d %d", timeouts.TCP, timeouts.TCPFin, timeouts.UDP)
+	for _, d := range daemons {
+		text += fmt.Sprintf(", %s of %s %d", d.State, d.Interface, d.SyncID)
+	}
+	return text
 }
