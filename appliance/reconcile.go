@@ -275,6 +275,9 @@ func (r *reconciler) enact(ctx context.Context, next prepared) error {
 	r.in = next.in
 	r.leases.Want(ctx, r.in.dhcpLinks())
 	err := r.carryOut(ctx, next.want, next.plan)
+	if slices.ContainsFunc(each(err), raced) {
+		_, err = r.reconcile(ctx) // from what the table is by now
+	}
 	refused := slices.DeleteFunc(lines(err), func(line string) bool { return failing[line] })
 	if len(refused) == 0 {
 		r.publish()
@@ -288,6 +291,13 @@ func (r *reconciler) enact(ctx context.Context, next prepared) error {
 		no.Details = append(no.Details, left...)
 	}
 	return no
+}
+
+// raced tells of an edit that came too late: somebody else had edited the table
+// since it was looked at.
+func raced(err error) bool {
+	op, ok := errors.AsType[*ipvs.OpError](err)
+	return ok && op.Raced()
 }
 
 // publish shows the intent to readers, keeps it for a control plane that is

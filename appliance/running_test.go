@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,6 +329,32 @@ func TestCommitWhileDumpsMissEntries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCommitBesideSomebodyElse has a real server deleted by somebody else between
+// the look at the table and the edit of it.
+func TestCommitBesideSomebodyElse(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		table, err := m.table.Fake.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := table.Services[0]
+		m.table.editing = sync.OnceFunc(func() {
+			err := m.table.Intrude(ipvs.Op{Kind: ipvs.DeleteRealServer, Service: web, RealServer: web.RealServers[1]})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.200 weight 9")
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil {
+			t.Errorf("Commit = %v", err)
+		}
+		if got, want := m.table.String(), "-a -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 9"; !strings.Contains(got, want) {
+			t.Errorf("the table is\n%s\nwant %q in it", got, want)
+		}
+	})
 }
 
 // TestRefusedEntryStopsNothingElse has a kernel without one scheduler.
