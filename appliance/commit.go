@@ -22,6 +22,20 @@ import (
 // it, when that was lost.
 const lostPatience = time.Minute
 
+// maxConfirm is how long a commit may wait to be confirmed.
+const maxConfirm = 366 * 24 * time.Hour
+
+// maxComment bounds a comment, in bytes: it is kept with its revision, and told
+// to everybody.
+const maxComment = 1 << 10
+
+func checkComment(comment string) error {
+	if len(comment) > maxComment {
+		return &api.Error{Message: fmt.Sprintf("comment: %d bytes: expected at most %d", len(comment), maxComment)}
+	}
+	return nil
+}
+
 // unconfirmed is a commit that ends by itself unless somebody confirms it. It
 // is kept where a restarted control plane finds it and a reboot does not: what
 // nobody confirmed is never booted with.
@@ -46,8 +60,11 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	if err != nil {
 		return api.Committed{}, err
 	}
-	if o.Confirm < 0 {
-		return api.Committed{}, &api.Error{Message: "commit confirmed: expected a time above zero"}
+	if o.Confirm < 0 || time.Duration(o.Confirm) > maxConfirm {
+		return api.Committed{}, &api.Error{Message: fmt.Sprintf("commit confirmed: expected a time above zero, and at most %s", maxConfirm)}
+	}
+	if err := checkComment(o.Comment); err != nil {
+		return api.Committed{}, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -315,7 +332,7 @@ func (r *reconciler) sessionLost(ctx context.Context, session string) {
 
 // Save makes what is in force the saved configuration.
 func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error) {
-	if err := mayConfigure(ctx); err != nil {
+	if err := cmp.Or(mayConfigure(ctx), checkComment(comment)); err != nil {
 		return api.Revision{}, err
 	}
 	actor := api.ActorOf(ctx)
