@@ -49,7 +49,8 @@ func (f candidateFiles) write(e *edited) error {
 // add keeps one edit more. Where the edit depends on what runs or was saved,
 // the candidate is written whole.
 func (f candidateFiles) add(e *edited, edit api.Edit) error {
-	if edit.Kind == api.EditRollback || edit.Kind == api.EditDiscard {
+	switch edit.Kind {
+	case api.EditRollback, api.EditUpdate, api.EditDiscard:
 		return f.write(e)
 	}
 	line, err := json.Marshal(edit)

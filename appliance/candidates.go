@@ -155,6 +155,16 @@ func (b *backend) edit(e *edited, edit api.Edit) error {
 			return err
 		}
 		e.doc, e.base, e.Base = base.Clone(), base, generation
+	case api.EditUpdate:
+		base, generation, err := b.runningDocument()
+		if err != nil {
+			return err
+		}
+		doc, err := e.doc.Onto(e.base, base)
+		if err != nil {
+			return err
+		}
+		e.doc, e.base, e.Base = doc, base, generation
 	case api.EditRollback:
 		other, err := b.rollback(edit.Words)
 		if err != nil {

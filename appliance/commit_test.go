@@ -212,6 +212,34 @@ func TestSecondCommitterIsTold(t *testing.T) {
 	})
 }
 
+// TestUpdate: changes go on top of what somebody else committed meanwhile, and
+// then nothing is in the way of the commit.
+func TestUpdate(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		first := candidateOf(t, anna, b, heavier, "set hostname lb7", "delete services web real-servers 192.168.4.200")
+		second := candidateOf(t, bert, b, "set services web scheduler wlc", "set hostname lb8", "delete services web real-servers 192.168.4.200")
+		if _, err := b.Commit(anna, first.ID, api.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := b.EditCandidate(bert, second.ID, api.Edit{Kind: api.EditUpdate})
+		if err != nil || c.Stale || !c.Changed {
+			t.Fatalf("updated: %+v, %v", c, err)
+		}
+		k, err := b.CompareCandidate(bert, second.ID, "running")
+		want := []string{"[edit]", "-  hostname: lb7", "+  hostname: lb8", "[edit services web]", "-  scheduler: wrr", "+  scheduler: wlc"}
+		if err != nil || !slices.Equal(k.Tree, want) {
+			t.Errorf("compared: %q, %v, want %q", k.Tree, err, want)
+		}
+		if _, err := b.Commit(bert, second.ID, api.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if w := weight(t, m); w != "9" {
+			t.Errorf("anna's weight 9 is %s after bert's commit", w)
+		}
+	})
+}
+
 func TestSharedCandidate(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
 		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")

@@ -41,7 +41,9 @@ func questions(t testing.TB, c api.Configurator, names func(context.Context, api
 			q.Kind = api.EditSet
 			return asked(c.CompleteCandidate(t.Context(), candidate.ID, q))
 		},
-		"names": func() int { return asked(names(t.Context(), api.NamesQuery{Kind: "server", Prefix: "192.168.1", Limit: 101})) },
+		"names": func() int {
+			return asked(names(t.Context(), api.NamesQuery{Kind: "server", Prefix: "192.168.1", Limit: 101}))
+		},
 	}
 }
 

@@ -87,6 +87,7 @@ const (
 	EditReplace  EditKind = "replace"  // load: replaces the top-level parts that Text has
 	EditOverride EditKind = "override" // load: Text is all there is
 	EditRollback EditKind = "rollback" // becomes revision Words[0], 0 being the running one; "boot": what is right of the boot config
+	EditUpdate   EditKind = "update"   // becomes the running configuration with the candidate's changes on top
 	EditDiscard  EditKind = "discard"  // becomes the running configuration
 )
 

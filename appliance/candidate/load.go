@@ -129,6 +129,23 @@ func (d *Document) Replace(other *Document) {
 	}
 }
 
+// Onto answers another document with the changes on top that lead from base to
+// d: where both changed something, it is as d has it. What d took away or moved
+// may be gone there already.
+func (d *Document) Onto(base, other *Document) (*Document, error) {
+	result := other.Clone()
+	for i, line := range Changes(View{Secrets: true}, base, d) {
+		words, err := Split(line)
+		if err == nil {
+			err = result.Do(words...)
+		}
+		if err != nil && words[0] != "delete" && words[0] != "insert" {
+			return nil, &LineError{"your changes", i + 1, line, err}
+		}
+	}
+	return result, nil
+}
+
 // Override makes the document equal to another, as load override does.
 func (d *Document) Override(other *Document) {
 	d.root = other.root.clone()

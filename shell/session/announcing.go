@@ -83,9 +83,9 @@ func (c *conversation) announceOutdated(ctx context.Context, e api.Event) {
 // whatNow says how to go on with a candidate that somebody was faster than.
 func whatNow(k api.Candidate) string {
 	if k.Changed {
-		return `: "compare" shows what it would change now`
+		return `: "update" puts your changes on top of what runs now`
 	}
-	return `, without changes: "discard" makes it one of what runs now`
+	return `: "update" makes it one of what runs now`
 }
 
 // announcement is what others are told of an event.

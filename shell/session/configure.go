@@ -49,6 +49,7 @@ func configurationTable() []*command {
 		{Name: "load", Help: "take settings from a file", Sub: loadTable(loadInto)},
 		{Name: "save", Help: "keep the running configuration over a reboot", Run: verb{do: save},
 			Options: []grammar.Option{option("comment", "why", grammar.Arg{Name: "text", Help: "comment"})}},
+		{Name: "update", Help: "put your changes on top of what runs now", Run: verb{do: updateCandidate}},
 		{Name: "discard", Help: "forget all changes", Run: verb{do: editPlain(api.EditDiscard)}},
 		{Name: "run", Help: "run a command as outside of configuration mode", Sub: everydayTable()},
 		{Name: "exit", Help: "leave this level, or configuration mode", Bare: true, Run: verb{do: exitLevel}, Sub: []*command{
@@ -136,6 +137,19 @@ func (c *call) edit(ctx context.Context, e api.Edit) error {
 		c.conversation.candidate = &candidate
 	}
 	return err
+}
+
+// updateCandidate brings the candidate to what runs now.
+func updateCandidate(ctx context.Context, c *call) error {
+	if err := c.edit(ctx, api.Edit{Kind: api.EditUpdate}); err != nil {
+		return err
+	}
+	if c.candidate.Changed {
+		c.say(output.Plain, `your changes are on top of what runs now: "compare" shows them`)
+	} else {
+		c.say(output.Plain, "the candidate is what runs now")
+	}
+	return nil
 }
 
 func rollback(ctx context.Context, c *call) error {
@@ -276,8 +290,8 @@ func explainConflict(err error) error {
 	}
 	explained := *no
 	explained.Details = append(append([]string{"what changed meanwhile:"}, no.Details...),
-		`what to do: "compare" shows your changes against the running configuration as it is now;`,
-		`"commit anyway" makes the candidate the running configuration, which undoes what the other changed;`,
+		`what to do: "update" puts your changes on top of what runs now, and "compare" shows them;`,
+		`"commit anyway" makes the candidate all there is, and undoes what the other changed;`,
 		`"discard" begins again from the running configuration`)
 	return &explained
 }

@@ -128,8 +128,8 @@ func TestConflict(t *testing.T) {
 	want := `error: the running configuration changed since this candidate was opened
   what changed meanwhile:
   bob committed revision 8
-  what to do: "compare" shows your changes against the running configuration as it is now;
-  "commit anyway" makes the candidate the running configuration, which undoes what the other changed;
+  what to do: "update" puts your changes on top of what runs now, and "compare" shows them;
+  "commit anyway" makes the candidate all there is, and undoes what the other changed;
   "discard" begins again from the running configuration
 warning: the changes were not committed and are gone
 `

@@ -214,6 +214,8 @@ func (f *fake) EditCandidate(_ context.Context, id string, e api.Edit) (api.Cand
 		k.lines = append(k.lines, line)
 	case api.EditDelete:
 		k.lines = slices.DeleteFunc(k.lines, func(l string) bool { return strings.HasPrefix(l, line) })
+	case api.EditUpdate:
+		k.Base = f.generation
 	case api.EditDiscard, api.EditRollback:
 		k.lines = slices.Clone(f.running)
 	case api.EditOverride:

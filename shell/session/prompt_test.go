@@ -361,7 +361,7 @@ func TestAnnouncementsToWhoConfigures(t *testing.T) {
 *** bob (10.0.0.2): opens a candidate
 *** bob (10.0.0.2): revision 8 saved by bob
 *** bob (10.0.0.2): revision 9
-*** your candidate is a copy of what ran before: "compare" shows what it would change now
+*** your candidate is a copy of what ran before: "update" puts your changes on top of what runs now
 *** bob (10.0.0.2): revision 10
 ann@lb1# _`)
 		d.types("exit", enter, "y", ctrlL)
