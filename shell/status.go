@@ -71,18 +71,22 @@ func block(s api.Status, oneTime string) string {
 	var b strings.Builder
 	line := func(name string, values ...string) {
 		for _, v := range values {
+			if excerpt(v) {
+				b.WriteString(printable(v) + "\n") // has its own columns
+				continue
+			}
 			for _, part := range wrapped(printable(v), screenWidth-15) {
 				fmt.Fprintf(&b, "  %-12s %s\n", name, part)
 				name = ""
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n== %s == %s\n", orElse(s.Hostname, "dipper"), title(s))
+	fmt.Fprintf(&b, "\n== %s == %s\n", printable(orElse(s.Hostname, "dipper")), title(s))
 	if s.Source != "" {
 		line("config from", s.Source)
 	}
 	line("addresses", s.Addresses...)
-	line("VIPs", s.VIPs...)
+	line("VIPs", held(s)...)
 	if s.HostKey != "" {
 		line("SSH key", s.HostKey)
 	}
@@ -114,6 +118,30 @@ func wrapped(text string, width int) []string {
 	return lines
 }
 
+// excerpt tells whether a line shows a line of the configuration, or points into
+// one with a caret: "  12 |     scheduler: lcss".
+func excerpt(line string) bool {
+	number, _, found := strings.Cut(line, "| ")
+	return found && strings.Trim(number, " 0123456789") == ""
+}
+
+// held are the VIPs with who answers for them on the network: a real server
+// that has one too is silent about it.
+func held(s api.Status) []string {
+	who := "held by this machine"
+	switch {
+	case s.State == api.Stopping:
+		who = "given up"
+	case s.Role != "director":
+		who = "held by the director; only what it sends here is taken"
+	}
+	var all []string
+	for _, vip := range s.VIPs {
+		all = append(all, vip+" "+who)
+	}
+	return all
+}
+
 // warnings are what an administrator should know who happens to pass by.
 func warnings(s api.Status) []string {
 	var w []string
@@ -123,13 +151,16 @@ func warnings(s api.Status) []string {
 	if s.Unsaved {
 		w = append(w, "the running configuration is not saved")
 	}
+	if s.Volatile && s.Role != "" {
+		w = append(w, "no state volume: nothing is kept over a reboot")
+	}
 	return w
 }
 
 // printable keeps what a config or a server says from moving the cursor.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return '.'
 		}
 		return r
