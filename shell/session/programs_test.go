@@ -3,6 +3,8 @@ package session
 import (
 	"bytes"
 	"io"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,11 +14,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// ansibles are the patterns by which docs/ansible.md tells a prompt and an error.
+func ansibles(t *testing.T) (prompt, failure *regexp.Regexp) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/ansible.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern := func(name string) *regexp.Regexp {
+		found := regexp.MustCompile(name + `: \[\{pattern: '(.*)'\}\]`).FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("docs/ansible.md has no %s", name)
+		}
+		return regexp.MustCompile(string(found[1]))
+	}
+	return pattern("ansible_terminal_stdout_re"), pattern("ansible_terminal_stderr_re")
+}
+
 // TestProgramsThatType: Ansible's network_cli and its like open a terminal,
 // call it a VT100, and read until there is a prompt. Nothing is in what they
 // read but text, prompts and the echo of what they typed.
 func TestProgramsThatType(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		isPrompt, isFailure := ansibles(t)
 		in, keys := io.Pipe()
 		var seen bytes.Buffer
 		s := &Session{
@@ -37,6 +57,9 @@ func TestProgramsThatType(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
+			if !isPrompt.Match(seen.Bytes()) || isFailure.Match(seen.Bytes()) != strings.Contains(typed.read, "error") {
+				t.Errorf("%s: docs/ansible.md does not tell what %q is", typed.line, seen.String())
+			}
 			got := strings.ReplaceAll(seen.String(), "\r\n", "\n")
 			const prompt = "ann@lb1> "
 			if diff := cmp.Diff("\r\x1b[J"+prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
