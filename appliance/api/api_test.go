@@ -2,11 +2,8 @@ package api_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -162,26 +159,4 @@ func TestRefusals(t *testing.T) {
 	if b.ended != "" || len(b.applied) > 0 {
 		t.Errorf("a refused call reached the backend: %q %q", b.ended, b.applied)
 	}
-}
-
-func FuzzHandler(f *testing.F) {
-	f.Add("PUT", "/v1/config?dry-run", "role: director\n")
-	f.Add("POST", "/v1/debug", `{"argv":["ip","addr"]}`)
-	f.Add("POST", "/v1/power", `"reboot"`)
-	f.Add("GET", "/v1/log?lines=-1", "")
-	f.Add("GET", "/v1/status?newer-than=x", "")
-	f.Fuzz(func(t *testing.T, method, target, body string) {
-		r, err := http.NewRequest(method, "http://dipper/", strings.NewReader(body))
-		if err != nil {
-			return
-		}
-		if r.URL, err = r.URL.Parse(target); err != nil {
-			return
-		}
-		w := httptest.NewRecorder()
-		api.Handler(&backend{status: api.Status{Revision: 1 << 40}}).ServeHTTP(w, r)
-		if ct := w.Header().Get("Content-Type"); ct == "application/json" && !json.Valid(w.Body.Bytes()) {
-			t.Errorf("%s %s: answer is no JSON: %q", method, target, w.Body)
-		}
-	})
 }
