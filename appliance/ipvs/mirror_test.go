@@ -149,6 +149,41 @@ func TestMirrorRemembersALoad(t *testing.T) {
 	}
 }
 
+// TestMirrorEditsWhatItSawOnce edits the table between the two dumps that it
+// takes to remember it.
+func TestMirrorEditsWhatItSawOnce(t *testing.T) {
+	table, dumps := tableOf(web("rr")), 0
+	k, _ := kernelAnswering(func(r request) reply {
+		switch r.command {
+		case cmdGetService:
+			dumps++
+			op := Op{Kind: AddService, Service: table.Services[0]}
+			data, err := op.append(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply{answers: [][]byte{data}}
+		default:
+			return reply{}
+		}
+	})
+	m := NewMirror(k)
+	m.watching(1)
+	for _, scheduler := range []string{"wrr", "wlc", "lc", "sh"} {
+		if _, err := m.Observe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		table.Services[0].Scheduler = scheduler
+		edit := []Op{{Kind: EditService, Service: table.Services[0].withoutRealServers()}}
+		if err := m.Apply(t.Context(), edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dumps != 2 {
+		t.Errorf("%d dumps, though the second showed what the first and our own edit made expect", dumps)
+	}
+}
+
 // TestTableEditsMoveLittle adds before what is there: each addition moves all.
 func TestTableEditsMoveLittle(t *testing.T) {
 	var table Table
