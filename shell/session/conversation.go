@@ -86,6 +86,7 @@ func mistakeAt(w grammar.Word, problem, hint string) error {
 func (c *conversation) line(ctx context.Context, line string) int {
 	statements, err := grammar.Split(line)
 	if err != nil {
+		c.audit(ctx, "a line that cannot be read", 0, err) // which may hold anything
 		return c.report(line, err)
 	}
 	for _, s := range statements {

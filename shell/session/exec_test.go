@@ -201,6 +201,14 @@ func TestAudit(t *testing.T) {
 	for _, command := range []string{
 		"sh ver", "show nothing", "debug fail", "configure; set management ssh users bob password geheim; discard",
 		`configure; set management ssh host-key "line 1` + "\n" + `line 2"; discard`,
+		"set management ssh users bob passwrd geheim role admin",
+		"set management ssh host-key -----BEGIN OPENSSH PRIVATE KEY----- geheim",
+		"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW",
+		"set keys AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv08lkBzoO4XLz2qYjJa8CGmj3B1Ea",
+		"debug wget --password=geheim http://ann:geheim@192.168.4.1/a?token=geheim",
+		"frobnicate https://ann:geheim@192.168.4.1/lb1.yaml?x=1 http://bob:geheim@[2001:db8::1]/a?token=geheim",
+		`set hostname "geheim`,
+		"frobnicate \"\\x1b[2J\n2026-11-21 12:00:00  command  bob: save: ok\"",
 	} {
 		exec(t, f, api.Admin, "", command)
 	}
@@ -209,6 +217,14 @@ func TestAudit(t *testing.T) {
 		"ann: show version: ok", "ann: show nothing: mistake", "ann: debug fail: failed: exit status 3",
 		"ann: configure: ok", "ann: set management ssh users bob password ********: ok", "ann: discard: ok",
 		"ann: configure: ok", "ann: set management ssh host-key ********: ok", "ann: discard: ok",
+		"ann: set management ssh users bob passwrd ********: mistake",
+		"ann: set management ssh host-key ********: mistake",
+		"ann: ********: mistake",
+		"ann: set keys AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv08lkBzoO4XLz2qYjJa8CGmj3B1Ea: mistake",
+		"ann: debug wget --password=******** ********: ok",
+		"ann: frobnicate https://********@192.168.4.1/lb1.yaml?x=1 http://********@[2001:db8::1]/a?********: mistake",
+		"ann: a line that cannot be read: mistake",
+		`ann: frobnicate "\x1b[2J\n2026-11-21 12:00:00  command  bob: save: ok": mistake`,
 		"ann: reboot --yes: refused: needs the role admin",
 	}
 	if diff := cmp.Diff(want, f.audit); diff != "" {
@@ -321,6 +337,8 @@ func (endless) Read(p []byte) (int, error) {
 func TestMemorable(t *testing.T) {
 	for line, want := range map[string]bool{
 		"show services": true, "set management ssh users bob password x": false, "configure; set a password-hash x": false,
+		"load override http://ann:geheim@192.168.4.1/a": false, "debug x --password=geheim": false,
+		"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW": false,
 		`set a password "x`: false, "show configuration | match password": true,
 	} {
 		if got := memorable(line); got != want {
