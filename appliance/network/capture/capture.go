@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mdlayher/packet"
@@ -37,7 +34,7 @@ const (
 func Run(ctx context.Context, q Query, out io.Writer) error {
 	link, err := net.InterfaceByName(q.Interface)
 	if err != nil {
-		return fmt.Errorf("capture: %s: %w", q.Interface, err)
+		return fmt.Errorf("capture: %s: there is no such interface: %w", q.Interface, err)
 	}
 	ethernet, err := hasEthernet(q.Interface)
 	if err != nil {
@@ -64,28 +61,36 @@ func Run(ctx context.Context, q Query, out io.Writer) error {
 // hasEthernet tells whether frames of a link begin with an Ethernet header
 // (uapi/linux/if_arp.h); the loopback link's do.
 func hasEthernet(link string) (bool, error) {
-	text, err := os.ReadFile("/sys/class/net/" + link + "/type")
+	request, err := unix.NewIfreq(link)
 	if err != nil {
 		return false, err
 	}
-	kind, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	err = errors.Join(unix.IoctlIfreq(socket, unix.SIOCGIFHWADDR, request), unix.Close(socket))
+	kind := request.Uint16() // the address's family (netdevice(7))
 	return kind == unix.ARPHRD_ETHER || kind == unix.ARPHRD_LOOPBACK, err
 }
 
 func copyPackets(ctx context.Context, conn *packet.Conn, count int, w *writer) error {
+	in, err := newReceiver(conn)
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
 	if err := w.header(); err != nil {
 		return err
 	}
-	frame := make([]byte, everything)
 	for n := 0; count == 0 || n < count; n++ {
-		length, _, err := conn.ReadFrom(frame)
+		f, err := in.next()
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("capture: %w", err)
 		}
-		if err := w.packet(time.Now(), frame[:length]); err != nil {
+		if err := w.packet(time.Now(), f); err != nil {
 			return err
 		}
 	}
@@ -115,13 +120,13 @@ func (w *writer) header() error {
 	return err
 }
 
-// packet writes one, whose length on the wire is not known when it was cut.
-func (w *writer) packet(at time.Time, data []byte) error {
-	b := make([]byte, 0, 16+len(data))
+// packet writes one.
+func (w *writer) packet(at time.Time, f frame) error {
+	b := make([]byte, 0, 16+len(f.data))
 	b = binary.LittleEndian.AppendUint32(b, uint32(at.Unix()))
 	b = binary.LittleEndian.AppendUint32(b, uint32(at.Nanosecond()))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
-	_, err := w.out.Write(append(b, data...))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.data)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.length))
+	_, err := w.out.Write(append(b, f.data...))
 	return err
 }

@@ -122,7 +122,7 @@ func pcap(t *testing.T, ethernet bool, frames [][]byte) string {
 	w := newWriter(&b, ethernet)
 	err := w.header()
 	for i, f := range frames {
-		err = errors.Join(err, w.packet(time.Unix(int64(i), 0), f)) // its number is its time
+		err = errors.Join(err, w.packet(time.Unix(int64(i), 0), frame{f, len(f)})) // its number is its time
 	}
 	file := filepath.Join(t.TempDir(), "all.pcap")
 	if err = errors.Join(err, os.WriteFile(file, b.Bytes(), 0o644)); err != nil {
