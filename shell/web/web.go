@@ -26,11 +26,11 @@ func Text(ctx context.Context, url string, within time.Duration, most int64) (st
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, response.Status)
+		return "", fmt.Errorf("%s: %s", request.URL.Redacted(), response.Status)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err == nil && int64(len(text)) > most {
-		err = fmt.Errorf("%s: larger than %d bytes", url, most)
+		err = fmt.Errorf("%s: larger than %d bytes", request.URL.Redacted(), most)
 	}
 	return string(text), err
 }

@@ -47,3 +47,21 @@ func TestText(t *testing.T) {
 		t.Errorf("a server that never answers: %v", err)
 	}
 }
+
+// TestNoErrorTellsThePassword: errors are in the audit log.
+func TestNoErrorTellsThePassword(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/long" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "0123456789") // as above
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, url := range []string{"http://ann:geheim@" + host + "/none", "http://ann:geheim@" + host + "/long", "http://ann:geheim@127.0.0.1:1/", "ftp://ann:geheim@" + host} {
+		if _, err := Text(t.Context(), url, time.Minute, 5); err == nil || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
