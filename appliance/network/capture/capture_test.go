@@ -105,7 +105,7 @@ func TestVLAN(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sender.Close()
-	tagged := slices.Concat(bytes.Repeat([]byte{0xff}, 6), near.HardwareAddr, []byte{0x81, 0x00, 0x20, 0x0a, 0x88, 0xb5}, []byte("an experiment, with a tag of VLAN 10")) // IEEE 802: 0x88b5 is for experiments
+	tagged := slices.Concat(bytes.Repeat([]byte{0xff}, 6), []byte(near.HardwareAddr), []byte{0x81, 0x00, 0x20, 0x0a, 0x88, 0xb5}, []byte("an experiment, with a tag of VLAN 10")) // IEEE 802: 0x88b5 is for experiments
 	var captured bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var sending sync.WaitGroup
