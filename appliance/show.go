@@ -29,7 +29,7 @@ type NetworkView interface {
 // Capture writes what passes an interface, as pcap, until ctx ends.
 type Capture func(ctx context.Context, q capture.Query, out io.Writer) error
 
-// Interfaces lists the machine's links.
+// Interfaces lists the machine's links that somebody uses or could.
 func (b *backend) Interfaces(ctx context.Context) ([]api.Interface, error) {
 	links, err := b.view.LinkStates(ctx)
 	if err != nil {
@@ -41,7 +41,9 @@ func (b *backend) Interfaces(ctx context.Context) ([]api.Interface, error) {
 	}
 	all := make([]api.Interface, 0, len(links))
 	for _, l := range links {
-		all = append(all, describeLink(l, leases[l.Name]))
+		if !l.Spare() {
+			all = append(all, describeLink(l, leases[l.Name]))
+		}
 	}
 	return all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,12 @@ type LinkState struct {
 	Speed     int    // Mbit/s; 0: it does not say
 	Addresses []netip.Prefix
 	Counters  LinkCounters
+}
+
+// Spare reports whether nobody uses the link and nobody asked for it: the kernel
+// makes one tunnel of every kind by itself.
+func (s LinkState) Spare() bool {
+	return s.Name != "lo" && slices.Contains(fallbackNames, s.Name) && !s.Up && len(s.Addresses) == 0
 }
 
 // LinkCounters are what a link counted since it was made.
