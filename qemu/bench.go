@@ -32,7 +32,7 @@ func runBench(ctx context.Context, arguments []string) error {
 	path := flags.String("o", "build/bench.json", "file for the figures")
 	parts := flags.String("parts", strings.Join(benchParts, ","), "what to measure")
 	runs := flags.Int("runs", 5, "boots of each system")
-	withoutDebian := flags.Bool("without-debian", false, "boot: leave the reference out")
+	withoutDebian := flags.Bool("without-debian", false, "boot, control: leave the reference out")
 	if err := flags.Parse(arguments); err != nil {
 		return exitStatus(2) // flags has said why
 	}
@@ -78,7 +78,7 @@ func (f *figures) measure(ctx context.Context, part string, d *lab.Description, 
 		f.Report = &report
 		return report.Print(os.Stdout)
 	case "control":
-		report, err := control.Run(ctx, control.Options{Lab: l, Log: os.Stderr})
+		report, err := control.Run(ctx, control.Options{Lab: l, WithoutDebian: o.WithoutDebian, Log: os.Stderr})
 		if err != nil {
 			return err
 		}

@@ -7,11 +7,14 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -40,15 +43,16 @@ var guest embed.FS
 
 // Options are what the guests boot, and where they leave their files.
 type Options struct {
-	Lab lab.Options
-	Log io.Writer
+	Lab           lab.Options
+	WithoutDebian bool // the reference takes most of the time
+	Log           io.Writer
 }
 
 // guestMemory has room for a million connections, in MiB.
 const guestMemory = 1024
 
-// patience is for guests that count instructions on a busy host.
-const patience = 30 * time.Minute
+// patience is for one guest that counts instructions on a busy host.
+const patience = 90 * time.Minute
 
 // director is the appliance's boot config: nothing but the address that all
 // services are at.
@@ -60,24 +64,45 @@ network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}}}
 
 // Run measures.
 func Run(ctx context.Context, o Options) (r Report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	if err := os.MkdirAll(o.Lab.Dir, 0o755); err != nil {
+		return r, err
+	}
+	requests, err := buildRequests(ctx, o.Lab.Dir)
+	if err != nil {
+		return r, err
+	}
 	counted := func(c *machine.Config) error {
 		c.CountInstructions, c.Memory = true, guestMemory
 		return nil
 	}
-	fmt.Fprintln(o.Log, "the table, by Debian's programs")
-	r.Reference, err = measure(ctx, o, "reference.sh", &lab.Node{Peer: true, Change: counted})
-	if err != nil {
-		return r, err
+	if !o.WithoutDebian {
+		fmt.Fprintln(o.Log, "the table, by Debian's programs")
+		r.Reference, err = measure(ctx, o, "reference.sh", &lab.Node{Peer: true, Change: counted}, nil)
+		if err != nil {
+			return r, err
+		}
 	}
 	fmt.Fprintln(o.Log, "the table, by the appliance")
-	r.Dipper, err = measure(ctx, o, "director.sh", &lab.Node{Reference: true, Config: []byte(director), Change: counted})
+	r.Dipper, err = measure(ctx, o, "director.sh", &lab.Node{Reference: true, Config: []byte(director), Change: counted}, requests)
 	return r, err
 }
 
-// measure boots one machine and runs a script in it.
-func measure(ctx context.Context, o Options, script string, node *lab.Node) (costs Costs, err error) {
+// buildRequests builds the program that asks on an open connection.
+func buildRequests(ctx context.Context, dir string) ([]byte, error) {
+	program := filepath.Join(dir, "requests")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
+		"-o", program, "dipper/qemu/bench/control/requests")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOAMD64=v1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("requests: %w: %s", err, out)
+	}
+	return os.ReadFile(program)
+}
+
+// measure boots one machine and runs a script in it, with a file for its input.
+func measure(ctx context.Context, o Options, script string, node *lab.Node, in []byte) (costs Costs, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	text, err := scriptText(script)
 	if err != nil {
 		return costs, err
@@ -89,7 +114,7 @@ func measure(ctx context.Context, o Options, script string, node *lab.Node) (cos
 		return costs, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	said, err := run(ctx, c, node, text)
+	said, err := run(ctx, c, node, text, in)
 	if err != nil {
 		return costs, fmt.Errorf("%s: %w\n%s", script, err, said)
 	}
@@ -106,12 +131,12 @@ func scriptText(name string) (string, error) {
 }
 
 // run runs a script in the only machine of c, and answers what it printed.
-func run(ctx context.Context, c *lab.Cluster, node *lab.Node, script string) (string, error) {
+func run(ctx context.Context, c *lab.Cluster, node *lab.Node, script string, in []byte) (string, error) {
 	if node.Peer {
 		return c.Peer(node.Name).Run(ctx, script)
 	}
 	var out, errOut strings.Builder
-	status, err := c.Appliance(node.Name).Program(ctx, []string{"sh", "-c", script}, strings.NewReader(""), &out, &errOut)
+	status, err := c.Appliance(node.Name).Program(ctx, []string{"sh", "-c", script}, bytes.NewReader(in), &out, &errOut)
 	if err == nil && status != 0 {
 		err = fmt.Errorf("exit status %d: %s", status, errOut.String())
 	}
@@ -119,30 +144,35 @@ func run(ctx context.Context, c *lab.Cluster, node *lab.Node, script string) (st
 }
 
 // figure is a line of the scripts: "cost: load 1441323" in microseconds of a
-// clock that counts a nanosecond for each instruction, or "count: edits 0".
-var figure = regexp.MustCompile(`(?m)^(cost|count): (\S+) (\d+)$`)
+// clock that counts a nanosecond for each instruction, the cost of measuring
+// included, "elapsed: weight-session 2100" without it, or "count: edits 0".
+var figure = regexp.MustCompile(`(?m)^(cost|elapsed|count): (\S+) (\d+)$`)
 
 // nothing is the cost of measuring.
 const nothing = "nothing"
 
 func parse(said string) (Costs, error) {
 	c := Costs{Millions: make(map[string]float64), Counts: make(map[string]int)}
+	costs := make(map[string]float64)
 	for _, f := range figure.FindAllStringSubmatch(said, -1) {
 		n, err := strconv.Atoi(f[3])
 		if err != nil {
 			return c, fmt.Errorf("%s: %w", f[0], err)
 		}
-		if f[1] == "count" {
+		switch f[1] {
+		case "count":
 			c.Counts[f[2]] = n
-		} else {
+		case "elapsed":
 			c.Millions[f[2]] = float64(n) / 1000
+		default:
+			costs[f[2]] = float64(n) / 1000
 		}
 	}
-	for name := range c.Millions {
-		// What keepalived takes is not measured by the clock.
-		if name != nothing && !strings.HasPrefix(name, "keepalived") {
-			c.Millions[name] -= c.Millions[nothing]
+	for name, cost := range costs {
+		if name != nothing {
+			cost -= costs[nothing]
 		}
+		c.Millions[name] = cost
 	}
 	if len(c.Millions) == 0 {
 		return c, fmt.Errorf("nothing was measured:\n%s", said)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	got, err := parse("cost: nothing 4000\ncost: load 1441000\ncost: keepalived-reload 450000\ncount: edits-weight 1\nsomething else: 5\n")
+	got, err := parse("cost: nothing 4000\ncost: load 1441000\nelapsed: keepalived-reload 450000\ncount: edits-weight 1\nsomething else: 5\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"io"
+	"math"
 	"text/tabwriter"
 )
 
@@ -14,7 +15,12 @@ var rows = []struct {
 	{"load 1,000 services of 10 / ipvsadm -R", "load", "load", 1. / 2},
 	{"list it / ipvsadm -Ln", "list", "list", 1},
 	{"the same configuration again / load by ipvsadm -R", "again", "load", 1. / 5},
-	{"one weight / keepalived's reload", "weight", "keepalived-reload", 1. / 30},
+	{"one weight, on an open connection / keepalived's reload", "weight-session", "keepalived-reload", 1. / 30},
+	{"the same, a server's verb", "weight-verb", "keepalived-reload", 1. / 30},
+	{"the same, a commit", "weight-commit", "keepalived-reload", 1. / 30},
+	{"the same, a new process of ipvsadm", "weight", "keepalived-reload", 1. / 30},
+	{"the same / until keepalived's weight counts, in time", "weight", "keepalived-until-it-counts", 1. / 30},
+	{"a process that does nothing", "client", "nothing", math.NaN()},
 	{"load 10,000 services of 10 / ipvsadm -R", "load-10000", "load-10000", 1. / 2},
 	{"list them / ipvsadm -Ln", "list-10000", "list-10000", 1},
 	{"one client's of a million connections / ipvsadm -Lcn and grep", "connections", "connections", 1},
@@ -34,7 +40,8 @@ func (r Report) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nkernel edits: %d for one weight, %d for the same again; memory for the connections: %d KiB\n",
-		r.Dipper.Counts["edits-weight"], r.Dipper.Counts["edits-again"], r.Dipper.Counts["memory"])
+	counts := r.Dipper.Counts
+	_, err := fmt.Fprintf(w, "\nkernel edits: %d for one weight, %d for the same again; memory for %d connections: %d KiB of the control plane's, %d KiB of the client's\n",
+		counts["edits-weight"], counts["edits-again"], counts["connections"], counts["memory-of-control-plane"], counts["memory-of-client"])
 	return err
 }

@@ -5,6 +5,12 @@ clock() {
 	adjtimex | awk '/tv_sec:/ { s = $2 } /tv_usec:/ { u = $2 } END { printf "%d%06d\n", s, u }'
 }
 
+# say prints a figure, and shows on the console how far it has come.
+say() {
+	echo "$*"
+	echo "$*" > /dev/console
+}
+
 # cost runs a command and says what it took.
 cost() { # NAME COMMAND...
 	name=$1
@@ -12,7 +18,7 @@ cost() { # NAME COMMAND...
 	began=$(clock)
 	"$@"
 	ended=$(clock)
-	echo "cost: $name $((ended - began))"
+	say "cost: $name $((ended - began))"
 }
 
 # table_rules prints so many services with ten real servers each, as ipvsadm -R reads
