@@ -132,7 +132,7 @@ func TestRacedOperationsConverge(t *testing.T) {
 		if err := kernel.Apply(t.Context(), slices.Concat(Plan(Table{}, observed), ops)); err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range OpErrors(kernel.Apply(t.Context(), ops)) {
+		for _, e := range opErrors(kernel.Apply(t.Context(), ops)) {
 			if !e.Raced() {
 				t.Fatalf("%v: not taken for a race", e)
 			}

@@ -111,21 +111,6 @@ func (e *OpError) Raced() bool {
 	}
 }
 
-// OpErrors returns those that an error of Apply joins.
-func OpErrors(err error) []*OpError {
-	var all []*OpError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			all = append(all, OpErrors(e)...)
-		}
-		return all
-	}
-	if one := (*OpError)(nil); errors.As(err, &one) {
-		all = append(all, one)
-	}
-	return all
-}
-
 // extendedText is what the kernel said beside the errno, if anything.
 func extendedText(err error) string {
 	var refused *refusal

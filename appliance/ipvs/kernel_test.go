@@ -147,7 +147,7 @@ ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80: no such virtual service (in i
 		t.Errorf("error:\ngot  %v\nwant %v", err, want)
 	}
 	var places []int
-	for _, e := range OpErrors(err) {
+	for _, e := range opErrors(err) {
 		places = append(places, e.Index)
 	}
 	if !slices.Equal(places, []int{0, 2}) {
@@ -191,7 +191,7 @@ func TestApplyAttributesAnswers(t *testing.T) {
 			return reply{}
 		})
 		var got []int
-		for _, e := range OpErrors(k.Apply(t.Context(), ops)) {
+		for _, e := range opErrors(k.Apply(t.Context(), ops)) {
 			got = append(got, e.Index)
 			if e.Op.String() != ops[e.Index].String() {
 				t.Fatalf("place %d: got %s, want %s", e.Index, e.Op, ops[e.Index])
@@ -214,7 +214,7 @@ func TestApplyAfterLostAnswer(t *testing.T) {
 		return reply{}
 	})
 	ops := slices.Repeat([]Op{{Kind: DeleteService, Service: web("rr")}}, 3*batch)
-	failed := OpErrors(k.Apply(t.Context(), ops))
+	failed := opErrors(k.Apply(t.Context(), ops))
 	for i, e := range failed {
 		if e.Index != batch+i || !errors.Is(e, ErrNotTried) || !errors.Is(e, unix.ENOBUFS) || e.Raced() {
 			t.Fatalf("got %v of place %d", e, e.Index)
@@ -302,7 +302,7 @@ func TestContextEndsCall(t *testing.T) {
 		}}, nil
 	}}
 	ops := slices.Repeat([]Op{{Kind: AddService, Service: web("rr")}}, batch+1)
-	failed := OpErrors(k.Apply(ctx, ops))
+	failed := opErrors(k.Apply(ctx, ops))
 	if len(failed) != len(ops) {
 		t.Fatalf("got %d errors, want one for each of %d operations", len(failed), len(ops))
 	}

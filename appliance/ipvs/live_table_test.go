@@ -164,7 +164,7 @@ func TestKernelRefusesAll(t *testing.T) {
 	table := killTables()[0]
 	load(t, k, table)
 	ops := Plan(Table{}, table)
-	failed := OpErrors(k.Apply(t.Context(), ops))
+	failed := opErrors(k.Apply(t.Context(), ops))
 	if len(failed) != len(ops) {
 		t.Fatalf("%d of %d operations are refused", len(failed), len(ops))
 	}

@@ -130,17 +130,6 @@ func (s Service) SchedulerFlags() []string {
 	return names
 }
 
-// SchedulerFlagByName returns the flag of a name, whatever the scheduler:
-// "flag-1", "sh-port", "mh-fallback"; and 0 for an unknown.
-func SchedulerFlagByName(name string) Flags {
-	for _, known := range schedulerFlags {
-		if name == known.name || known.suffix != "" && (name == "sh"+known.suffix || name == "mh"+known.suffix) {
-			return known.flag
-		}
-	}
-	return 0
-}
-
 func (r RealServer) options() string {
 	words := []string{"-r", r.Target().String(), r.Forward.option(), "-w", strconv.FormatUint(uint64(r.Weight), 10)}
 	words = append(words, r.Tunnel.options()...)
