@@ -27,6 +27,7 @@ func commandLine(c Config) []string {
 		diskArguments(c),
 		portArguments(c),
 		watchdogArguments(c),
+		screenArguments(c),
 	)
 }
 
@@ -189,6 +190,13 @@ func watchdogArguments(c Config) []string {
 		return nil
 	}
 	return []string{"-device", "i6300esb", "-action", "watchdog=reset"}
+}
+
+func screenArguments(c Config) []string {
+	if !c.Screen {
+		return nil
+	}
+	return []string{"-device", "VGA"}
 }
 
 // escape protects a value in QEMU's comma-separated options.

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -51,4 +53,37 @@ func argument(t *testing.T, c Config, option string) string {
 		t.Fatalf("%s is not there once: %s", option, strings.Join(line, " "))
 	}
 	return line[i+1]
+}
+
+func TestKeystroke(t *testing.T) {
+	for r, want := range map[rune]string{
+		'a': "a, a up", '7': "7, 7 up", '\r': "ret, ret up", '/': "slash, slash up",
+		'A': "shift, a, a up, shift up", ':': "shift, semicolon, semicolon up, shift up", '_': "shift, minus, minus up, shift up",
+	} {
+		events, err := keystroke(r)
+		var got []string
+		for _, e := range events {
+			var event struct {
+				Data struct {
+					Down bool
+					Key  struct{ Type, Data string }
+				}
+			}
+			text, failed := json.Marshal(e)
+			if err := errors.Join(failed, json.Unmarshal(text, &event)); err != nil {
+				t.Fatal(err)
+			}
+			name := event.Data.Key.Data
+			if !event.Data.Down {
+				name += " up"
+			}
+			got = append(got, name)
+		}
+		if text := strings.Join(got, ", "); err != nil || text != want {
+			t.Errorf("%q: %s, %v, want %s", r, text, err, want)
+		}
+	}
+	if _, err := keystroke('é'); err == nil {
+		t.Error("an American keyboard types é")
+	}
 }

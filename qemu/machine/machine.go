@@ -40,6 +40,7 @@ type Config struct {
 	FWCfg             map[string]string // fw_cfg item name to file: "opt/dipper/config"
 	OEMStrings        []string          // SMBIOS type 11
 	Serial, UUID      string            // SMBIOS type 1
+	Screen            bool              // a VGA; the keyboard is there anyway
 	Watchdog          bool              // an i6300esb that resets the machine
 	Reboots           bool              // a guest's reboot reboots it; otherwise the process ends
 }

@@ -186,7 +186,7 @@ func TestEveryDeviceIsOneThatQEMUHas(t *testing.T) {
 		c.OEMStrings = []string{"dipper.config=a,b"}
 		c.FWCfg = map[string]string{"opt/dipper/config": item}
 		c.Serial, c.UUID = "serial,1", "00000000-0000-4000-8000-000000000001"
-		c.Watchdog, c.CountInstructions, c.CPUs = true, true, 1
+		c.Watchdog, c.Screen, c.CountInstructions, c.CPUs = true, true, true, 1
 	})
 	expect(ctx, t, m, regexp.MustCompile(`SeaBIOS`))
 	if err := m.SetLink(ctx, 0, false); err != nil {
