@@ -108,14 +108,15 @@ type reconciler struct {
 	now atomic.Pointer[intent]
 
 	// What follows belongs to the goroutine alone.
-	in      intent
-	pending *unconfirmed   // nil: none
-	saved   *config.Config // what the machine boots with; nil: nothing is known
-	made    director.Sequence
-	inOrder *network.State  // the network that the kernel was found to have; nil: look
-	kept    *written        // the text that a restarted control plane finds
-	keptLen int             // bytes of rules behind it
-	foreign <-chan struct{} // the kernel's changes; nil: not told of
+	in        intent
+	pending   *unconfirmed   // nil: none
+	saved     *config.Config // what the machine boots with; nil: nothing is known
+	made      director.Sequence
+	inOrder   *network.State  // the network that the kernel was found to have; nil: look
+	kept      *written        // the text that a restarted control plane finds
+	keptLen   int             // bytes of rules behind it
+	keptVerbs *verbs          // the verbs that it finds; nil: nobody knows
+	foreign   <-chan struct{} // the kernel's changes; nil: not told of
 	// foreignTable tells of edits of the IPVS table; nil: not told of.
 	foreignTable <-chan struct{}
 	failing      map[string]bool // what went wrong when the kernel was last reconciled

@@ -102,7 +102,20 @@ func (r *reconciler) keepIntent() error {
 	if r.in.config == nil {
 		return nil
 	}
-	return errors.Join(r.keepText(), r.running.saveVerbs(r.in.verbs), r.running.savePending(r.pending))
+	return errors.Join(r.keepText(), r.keepVerbs(), r.running.savePending(r.pending))
+}
+
+// keepVerbs stores the verbs of operators, if they are not stored so.
+func (r *reconciler) keepVerbs() error {
+	if r.keptVerbs != nil && maps.Equal(*r.keptVerbs, r.in.verbs) {
+		return nil
+	}
+	if err := r.running.saveVerbs(r.in.verbs); err != nil {
+		return err
+	}
+	stored := r.in.verbs
+	r.keptVerbs = &stored
+	return nil
 }
 
 // keepText stores the running configuration: where only rules were typed since

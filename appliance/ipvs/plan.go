@@ -1,5 +1,7 @@
 package ipvs
 
+import "slices"
+
 // Kind is what an Op does.
 type Kind uint8
 
@@ -123,7 +125,7 @@ func planService(ops []Op, have, want *Service) []Op {
 	if !have.sameProperties(want) {
 		ops = append(ops, Op{Kind: EditService, Service: service})
 	}
-	if sameList(have.RealServers, want.RealServers) {
+	if slices.Equal(have.RealServers, want.RealServers) {
 		return ops
 	}
 	return planRealServers(ops, service, have.RealServers, want.RealServers)
