@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
@@ -225,14 +227,22 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	config := net.ListenConfig{Control: rootAlone}
+	l, err := config.Listen(context.Background(), "unix", path) // does not wait
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
-	}
 	return l, nil
+}
+
+// rootAlone is for a socket that has no name yet: the one that it is bound to
+// has its mode from the beginning (net/unix/af_unix.c, unix_bind_bsd).
+func rootAlone(_, _ string, c syscall.RawConn) error {
+	var failed error
+	if err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) }); err != nil {
+		return err
+	}
+	return failed
 }
 
 // start finds the configuration and puts it into force, or goes into

@@ -29,7 +29,7 @@ func (b bootLog) add(step Step) error {
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
 	}
-	f, err := os.OpenFile(b.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(b.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
 	}

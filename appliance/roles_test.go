@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"dipper/appliance/api"
 	"dipper/appliance/network"
@@ -200,4 +203,60 @@ func TestUnknownRole(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOnlyRootReads looks at what the control plane leaves in its directory:
+// the socket, configurations with their secrets, candidates, the host key.
+func TestOnlyRootReads(t *testing.T) {
+	m := newMachine(t)
+	m.boots(pair)
+	c, _ := m.run(t)
+	await(t, c, api.Serving)
+	ctx := api.WithActor(t.Context(), api.Actor{User: "anna", Role: api.Admin, Session: "s1"})
+	open, err := c.OpenCandidate(ctx, false)
+	if err == nil {
+		_, err = c.EditCandidate(ctx, open.ID, api.Edit{Kind: api.EditSet, Words: strings.Fields(heavier)[1:]})
+	}
+	if err == nil {
+		_, err = c.Commit(ctx, open.ID, api.CommitOptions{Confirm: api.Duration(time.Hour)})
+	}
+	if err == nil {
+		_, err = c.HostKey(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	err = filepath.WalkDir(m.options.RunDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && !entry.IsDir() && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v: others may open it", path, info.Mode())
+		}
+		seen[entry.Name()] = true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"api.sock", "config.yaml", "unconfirmed.json", "booted.json", "events", open.ID + ".jsonl", "host_key"} {
+		if !seen[name] {
+			t.Errorf("%s is not there: is it elsewhere by now?", name)
+		}
+	}
+}
+
+func TestCommandLineWithoutPasswords(t *testing.T) {
+	for line, want := range map[string]string{
+		"": "", "console=ttyS0  quiet": "console=ttyS0 quiet",
+		"dipper.config=https://lb1:geheim@10.0.0.1/lb1.yaml?x=a@b quiet": "dipper.config=https://********@10.0.0.1/lb1.yaml?x=a@b quiet",
+		"dipper.config=http://10.0.0.1/~a@b":                             "dipper.config=http://10.0.0.1/~a@b",
+		"dipper.config=http://a@b:c@10.0.0.1":                            "dipper.config=http://********@10.0.0.1",
+	} {
+		if got := withoutPasswords(line); got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
 }

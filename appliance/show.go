@@ -157,12 +157,26 @@ func (b *backend) System(ctx context.Context) (api.System, error) {
 	out := api.System{
 		Hostname: status.Hostname, Version: status.Version, Kernel: facts.Kernel, Machine: facts.Product,
 		Processors: facts.Processors, Load: facts.Load, MemoryTotal: facts.MemoryTotal, MemoryFree: facts.MemoryFree,
-		Uptime: status.Uptime, Time: time.Now(), State: b.stateVolume(), CommandLine: facts.CommandLine,
+		Uptime: status.Uptime, Time: time.Now(), State: b.stateVolume(), CommandLine: withoutPasswords(facts.CommandLine),
 	}
 	for _, t := range facts.Temperatures {
 		out.Temperatures = append(out.Temperatures, api.Temperature(t))
 	}
 	return out, nil
+}
+
+// withoutPasswords hides who logs in where in the URLs of a command line:
+// everybody may look at it.
+func withoutPasswords(commandLine string) string {
+	words := strings.Fields(commandLine)
+	for i, word := range words {
+		before, rest, _ := strings.Cut(word, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		if at := strings.LastIndexByte(host, '@'); at >= 0 {
+			words[i] = before + "://********" + rest[at:]
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Timeouts answers the kernel's timeouts of connections.
