@@ -26,10 +26,12 @@ type Options struct {
 	Build       Build
 	Dir         string // keeps command lines, console logs and captures; made if missing
 	Accelerator machine.Accelerator
-	Patience    time.Duration // until every machine must be ready; 5 minutes if 0
+	Patience    time.Duration // until every machine must be ready; 10 minutes if 0
 }
 
-const defaultPatience = 5 * time.Minute
+// defaultPatience bounds a start that hangs. Fourteen machines on a host with a load
+// of 12 for each processor have needed more than 5 minutes.
+const defaultPatience = 10 * time.Minute
 
 // Cluster is machines that run. Close it.
 type Cluster struct {
