@@ -373,6 +373,9 @@ func TestFirstConfiguration(t *testing.T) {
 	if !strings.Contains(got, joe.read("key.pub")) || !strings.Contains(got, "(first configuration by admin)") || strings.Contains(c.shown.String(), "secret secret") {
 		t.Errorf("committed: %s", got)
 	}
+	if shown := c.shown.String(); !strings.Contains(got, "$2a$") || strings.Contains(shown, "$2a$") || !strings.Contains(shown, `password-hash: "(as given)"`) {
+		t.Errorf("shown: %s", shown)
+	}
 }
 
 // TestMaintenanceShell leaves the questions by ^C and takes the prompt instead.

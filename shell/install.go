@@ -37,7 +37,7 @@ func install(ctx context.Context, screen *term.Terminal, c Installer) error {
 	if err := ask(ctx, screen, flow); err != nil {
 		return ignoreEOF(err)
 	}
-	return ignoreEOF(confirmAndCommit(ctx, screen, c, flow.Config()))
+	return ignoreEOF(confirmAndCommit(ctx, screen, c, flow))
 }
 
 // usable are the network cards: what has an address of its own. The kernel's
@@ -96,8 +96,8 @@ func put(screen *term.Terminal, q setup.Question) (string, error) {
 	return screen.ReadLine()
 }
 
-func confirmAndCommit(ctx context.Context, screen *term.Terminal, c Installer, yaml string) error {
-	if _, err := fmt.Fprintf(screen, "\n%s\n", yaml); err != nil {
+func confirmAndCommit(ctx context.Context, screen *term.Terminal, c Installer, flow *setup.Flow) error {
+	if _, err := fmt.Fprintf(screen, "\n%s\n", flow.Shown()); err != nil {
 		return err
 	}
 	screen.SetPrompt("Commit this? [yes]: ")
@@ -109,7 +109,7 @@ func confirmAndCommit(ctx context.Context, screen *term.Terminal, c Installer, y
 		_, err := io.WriteString(screen, "Nothing was changed.\n")
 		return err
 	}
-	if err := commitText(ctx, c, yaml, "first configuration"); err != nil {
+	if err := commitText(ctx, c, flow.Config(), "first configuration"); err != nil {
 		_, err = fmt.Fprintf(screen, "%v\n", err)
 		return err
 	}

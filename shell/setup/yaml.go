@@ -40,6 +40,16 @@ func (f *Flow) Config() string {
 	return b.String()
 }
 
+// Shown is Config for the screen: a serial line's other end may keep what it
+// sees, and the password's hash is nobody's business.
+func (f *Flow) Shown() string {
+	text := f.Config()
+	if f.answers.passwordHash == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, f.answers.passwordHash, "(as given)")
+}
+
 func (a answers) writeService(line func(string, ...any)) {
 	if !a.vip.IsValid() {
 		return
