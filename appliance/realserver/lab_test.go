@@ -30,6 +30,8 @@ services:
   gue4: {listen: "192.0.2.18:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: 192.0.2.100}]}
   gue6: {listen: "[2001:db8::18]:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}, real-servers: [{address: "2001:db8::100"}]}
   udptun4: {listen: "192.0.2.16:7", protocol: udp, forward: tun, real-servers: [{address: 192.0.2.100}]}
+  remote4: {listen: "192.0.2.19:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, remote-checksum: true}, real-servers: [{address: 192.0.2.100}]}
+  remote6: {listen: "[2001:db8::19]:80", protocol: tcp, forward: tun, tunnel: {type: gue, port: 6080, remote-checksum: true}, real-servers: [{address: "2001:db8::100"}]}
   ipip64: {listen: "192.0.2.26:80", protocol: tcp, forward: tun, real-servers: [{address: "2001:db8::100"}]}
   ipip46: {listen: "[2001:db8::26]:80", protocol: tcp, forward: tun, real-servers: [{address: 192.0.2.100}]}
   gre64: {listen: "192.0.2.27:80", protocol: tcp, forward: tun, tunnel: {type: gre}, real-servers: [{address: "2001:db8::100"}]}
@@ -53,6 +55,8 @@ virtual-addresses:
   - {address: "2001:db8::17", forward: tun, tunnel: {type: gre}}
   - {address: 192.0.2.18, forward: tun, tunnel: {type: gue, port: 6080, checksum: true}}
   - {address: "2001:db8::18", forward: tun, tunnel: {type: gue, port: 6080, checksum: true}}
+  - {address: 192.0.2.19, forward: tun, tunnel: {type: gue, port: 6080, remote-checksum: true}}
+  - {address: "2001:db8::19", forward: tun, tunnel: {type: gue, port: 6080, remote-checksum: true}}
   - {address: 192.0.2.26, forward: tun, through: ipv6}
   - {address: "2001:db8::26", forward: tun, through: ipv4}
   - {address: 192.0.2.27, forward: tun, tunnel: {type: gre}, through: ipv6}
@@ -81,7 +85,7 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 		{Name: "rs1", LANs: lan, Config: []byte(labRealServer)},
 	}})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	t.Cleanup(cancel) // when the parallel tests are over
+	t.Cleanup(cancel)
 	client := c.Peer("client")
 	run := func(t *testing.T, script string) string {
 		t.Helper()
@@ -97,6 +101,7 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 		"ipip": "192.0.2.16", "ipip, IPv6": "[2001:db8::16]",
 		"gre": "192.0.2.17", "gre, IPv6": "[2001:db8::17]",
 		"gue": "192.0.2.18", "gue, IPv6": "[2001:db8::18]",
+		"gue, remote checksum": "192.0.2.19", "gue, remote checksum, IPv6": "[2001:db8::19]",
 		"ipip through IPv6": "192.0.2.26", "ipip, IPv6 through IPv4": "[2001:db8::26]",
 		"gre through IPv6": "192.0.2.27", "gre, IPv6 through IPv4": "[2001:db8::27]",
 		"gue through IPv6": "192.0.2.28", "gue, IPv6 through IPv4": "[2001:db8::28]",
@@ -113,7 +118,7 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 	}
 	t.Run("what the director counted", func(t *testing.T) {
 		// The kernel sums its counters up every two seconds.
-		const services = 14
+		const services = 16
 		for {
 			counted, wrong := countedOnce(ctx, t, c.Appliance("director"))
 			if counted == services && len(wrong) == 0 {
@@ -132,9 +137,8 @@ head -c 1000000 /dev/urandom >/tmp/upload`},
 		"tcp": "TCP4:192.0.2.15:7", "tcp, IPv6": "TCP6:[2001:db8::15]:7",
 	} {
 		t.Run("echo, "+name, func(t *testing.T) {
-			t.Parallel() // socat waits for more datagrams until its time is over
 			// The socket is connected: it takes answers from the VIP only.
-			if got := run(t, "echo ping | socat -t 10 - "+socket+" | head -n 1"); got != "ping" {
+			if got := run(t, "timeout 60 socat "+socket+" SYSTEM:'echo ping; read line; echo $line >&2' 2>&1"); got != "ping" {
 				t.Errorf("got %q, want the ping", got)
 			}
 		})
