@@ -32,6 +32,7 @@
 //	eventfile.go       the same, for the next control plane
 //	bootlog.go         the steps of the boot
 //	board.go           the status, for those who wait for news
+//	report.go          how reconciling went, for the status
 //
 // # The calls of the control socket
 //
@@ -39,7 +40,8 @@
 //	roles.go           who may ask for what
 //	candidates.go      editing
 //	configurations.go  showing, completing and comparing
-//	commit.go          committing, confirming, saving
+//	commit.go          committing, confirming, taking back
+//	save.go            what the machine boots with, and on which volume
 //	services.go        the table: services
 //	servers.go         verbs, clearing
 //	connections.go     connections
