@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"text/tabwriter"
 )
 
@@ -19,11 +20,19 @@ var rows = []struct {
 	{"the same, a server's verb", "weight-verb", "keepalived-reload", 1. / 30},
 	{"the same, a commit", "weight-commit", "keepalived-reload", 1. / 30},
 	{"the same, a new process of ipvsadm", "weight", "keepalived-reload", 1. / 30},
+	{"of that, a process that asks nothing", "client", "", 0},
 	{"the same / until keepalived's weight counts, in time", "weight", "keepalived-until-it-counts", 1. / 30},
-	{"a process that does nothing", "client", "nothing", math.NaN()},
 	{"load 10,000 services of 10 / ipvsadm -R", "load-10000", "load-10000", 1. / 2},
 	{"list them / ipvsadm -Ln", "list-10000", "list-10000", 1},
 	{"one client's of a million connections / ipvsadm -Lcn and grep", "connections", "connections", 1},
+}
+
+// figureText is a figure, "" where there is none.
+func figureText(v float64, digits int) string {
+	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64)
 }
 
 // Print writes a table for people.
@@ -33,10 +42,11 @@ func (r Report) Print(w io.Writer) error {
 	fmt.Fprintln(t, "work\tDipper\treference\tratio\tat most\t")
 	for _, row := range rows {
 		ours, theirs := r.Dipper.Millions[row.ours], r.Reference.Millions[row.theirs]
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.3f\t%.3f\t\n", row.title, ours, theirs, ours/theirs, row.target)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", row.title,
+			figureText(ours, 1), figureText(theirs, 1), figureText(ours/theirs, 3), figureText(row.target, 3))
 	}
 	growth := func(c Costs) float64 { return c.Millions["load-10000"] / c.Millions["load"] / 10 }
-	fmt.Fprintf(t, "growth per entry, 10 times as many\t%.2f\t%.2f\t\t1.5\t\n", growth(r.Dipper), growth(r.Reference))
+	fmt.Fprintf(t, "growth per entry, 10 times as many\t%s\t%s\t\t1.5\t\n", figureText(growth(r.Dipper), 2), figureText(growth(r.Reference), 2))
 	if err := t.Flush(); err != nil {
 		return err
 	}
