@@ -584,3 +584,21 @@ func TestViewsDoNotSteal(t *testing.T) {
 		t.Errorf("got %q, %v", one, err)
 	}
 }
+
+// TestDeviceTakesMoreThanItKeeps: what has no room at once is written later.
+func TestDeviceTakesMoreThanItKeeps(t *testing.T) {
+	p := newPseudo(t)
+	d, err := openTTY(p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	text := strings.Repeat("0123456789abcdef", 1<<12) + "the end"
+	if n, err := d.Write([]byte(text)); n != len(text) || err != nil {
+		t.Errorf("wrote %d of %d bytes, %v", n, len(text), err)
+	}
+	p.expect("the end$")
+	if got := len(p.shown.String()); got != len(text) {
+		t.Errorf("%d bytes of %d came", got, len(text))
+	}
+}
