@@ -58,7 +58,7 @@ func TestKilledShell(t *testing.T) {
 				there = maps.Clone(tt.then)
 				if tt.plane {
 					kill()
-					b, kill = m.serves(t)
+					_, kill = m.serves(t)
 				}
 				defer kill()
 				time.Sleep(lostPatience - time.Second)
