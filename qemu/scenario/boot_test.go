@@ -18,11 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dipper/appliance/api"
 	"dipper/qemu/lab"
 	"dipper/qemu/machine"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // These tests boot machines that differ only in where their boot config comes

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"dipper/qemu/ether"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
 )
 
 // wire is a capture made up for a test: what a cluster would have sent.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"dipper/qemu/lab"
-
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/lab"
 )
 
 // What examples/marks consists of: the VIPs of its services (of hosting, the one

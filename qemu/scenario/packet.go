@@ -5,10 +5,10 @@ import (
 	"net/netip"
 	"strings"
 
-	"dipper/qemu/ether"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
 )
 
 // Packet is one frame that a machine put on a LAN.

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dipper/appliance/api"
 	"dipper/qemu/lab"
 	"dipper/qemu/machine"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestFirstProcess reads back from a machine in service what PID 1 has done to

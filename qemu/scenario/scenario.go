@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"dipper/qemu/ether"
-	"dipper/qemu/lab"
-
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"dipper/qemu/ether"
+	"dipper/qemu/lab"
 )
 
 // Scenario is one directory of examples/, as scenarios are described: by

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gopacket/gopacket/layers"
+
 	"dipper/appliance/api"
 	"dipper/qemu/lab"
-
-	"github.com/gopacket/gopacket/layers"
 )
 
 // The services that extend adds to an example: an echo, and a file of 10 MB,

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"dipper/appliance/api"
-
 	"github.com/google/go-cmp/cmp"
+
+	"dipper/appliance/api"
 )
 
 // ansibles are the patterns by which docs/ansible.md tells a prompt and an error.
