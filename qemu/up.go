@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"dipper/qemu/lab"
+	"dipper/qemu/machine"
 )
 
 // labDir is where a cluster that stays up keeps its files, below the top of the
@@ -61,6 +62,7 @@ func runLab(ctx context.Context, arguments []string) (err error) {
 		return err
 	}
 	fmt.Printf("booting %s ...\n", d.Name)
+	openConsoles(d)
 	c, err := start(ctx, d, labDir(d.Name))
 	if err != nil {
 		return err
@@ -79,6 +81,19 @@ func runLab(ctx context.Context, arguments []string) (err error) {
 	return nil
 }
 
+// openConsoles lets whoever sits at an appliance's console in: those who look at
+// a cluster need no key for it.
+func openConsoles(d *lab.Description) {
+	for _, n := range d.Nodes {
+		if !n.Peer {
+			n.Change = func(m *machine.Config) error {
+				m.CommandLine += " dipper.console=open"
+				return nil
+			}
+		}
+	}
+}
+
 // describe prints how to reach each machine.
 func describe(d *lab.Description, c *lab.Cluster) {
 	fmt.Printf("\n%s is up. Ctrl-C ends it. From another terminal:\n", d.Name)
@@ -87,10 +102,11 @@ func describe(d *lab.Description, c *lab.Cluster) {
 		for i, lan := range n.LANs {
 			fmt.Printf("  eth%d in %s", i, lan)
 		}
-		fmt.Printf("\n  go run ./qemu console %s %s\n", d.Name, n.Name)
 		if n.Peer {
+			fmt.Printf("\n  go run ./qemu console %s %s    Ctrl-] leaves it\n", d.Name, n.Name)
 			fmt.Printf("  go run ./qemu exec %s %s ip addr\n", d.Name, n.Name)
 		} else {
+			fmt.Printf("\n  go run ./qemu console %s %s    its shell; Ctrl-] leaves it\n", d.Name, n.Name)
 			fmt.Printf("  go run ./qemu ctl %s %s /v1/status\n", d.Name, n.Name)
 			fmt.Printf("  curl --unix-socket %s http://dipper/v1/status\n", filepath.Join(labDir(d.Name), "run", n.Name+".control"))
 		}
