@@ -124,3 +124,27 @@ func Safe(s string) string {
 		return r
 	}, s)
 }
+
+// Wrap cuts a line between words, so that each part fits into a width. Further
+// parts are indented as the first. A word that is longer than a line, and a
+// width of 0, which is not known, are left to the terminal.
+func Wrap(line string, width int) []string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+	if width <= 0 || Width(line) <= width {
+		return []string{line}
+	}
+	lines := []string{}
+	now := indent
+	for word := range strings.FieldsSeq(line) {
+		switch {
+		case now == indent:
+			now += word
+		case Width(now)+1+Width(word) <= width:
+			now += " " + word
+		default:
+			lines = append(lines, now)
+			now = indent + word
+		}
+	}
+	return append(lines, now)
+}

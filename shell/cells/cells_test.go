@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,4 +49,24 @@ func FuzzTruncate(f *testing.F) {
 			t.Errorf("%q: Pad or Safe", text)
 		}
 	})
+}
+
+func TestWrap(t *testing.T) {
+	for _, tc := range []struct {
+		line  string
+		width int
+		want  []string
+	}{
+		{"expected one of rr, wrr", 80, []string{"expected one of rr, wrr"}},
+		{"expected one of rr, wrr", 0, []string{"expected one of rr, wrr"}},
+		{"  expected one of rr, wrr", 16, []string{"  expected one", "  of rr, wrr"}},
+		{"  äöü äöü äöü", 9, []string{"  äöü äöü", "  äöü"}},
+		{"a-word-longer-than-the-line b", 10, []string{"a-word-longer-than-the-line", "b"}},
+		{"  12 |     scheduler: lcss", 26, []string{"  12 |     scheduler: lcss"}},
+		{"", 10, []string{""}},
+	} {
+		if got := Wrap(tc.line, tc.width); !slices.Equal(got, tc.want) {
+			t.Errorf("%q in %d: %q, want %q", tc.line, tc.width, got, tc.want)
+		}
+	}
 }

@@ -44,7 +44,7 @@ func configurationTable() []*command {
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Run: verb{do: confirm}},
 		{Name: "revert", Help: "undo a commit that waits to be confirmed", Run: verb{do: revert}},
 		{Name: "rollback", Help: "make the candidate what was committed before", Args: []grammar.Arg{{
-			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isNumber(0, 1<<30), Values: []grammar.Value{bootValue()},
+			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isRevision, Values: []grammar.Value{bootValue()},
 		}}, Run: verb{do: rollback}},
 		{Name: "load", Help: "take settings from a file", Sub: loadTable(loadInto)},
 		{Name: "save", Help: "keep the running configuration over a reboot", Run: verb{do: save},
@@ -175,7 +175,7 @@ func (c *call) tookBoot(ctx context.Context) error {
 	}
 	c.say(output.Warning, "the candidate is what is right of %s; what is not:", cells.Safe(s.Source))
 	for _, p := range s.Problems {
-		c.printf("  %s\n", cells.Safe(p))
+		c.printf("%s\n", strings.Join(wrapped("  "+p, c.style.Width), "\n"))
 	}
 	c.say(output.Plain, `"set" what is missing; "commit check" says what still is`)
 	return nil

@@ -229,10 +229,22 @@ func (c *conversation) complain(message string, details ...string) {
 	if c.number > 0 {
 		where = fmt.Sprintf("line %d: ", c.number)
 	}
-	fmt.Fprintf(c.errOut, "%s%s%s\n", style.Paint(output.Bad, "error: "), where, cells.Safe(message))
+	lines := wrapped("error: "+where+message, style.Width)
+	lines[0] = style.Paint(output.Bad, "error: ") + strings.TrimPrefix(lines[0], "error: ")
 	for _, d := range details {
-		fmt.Fprintf(c.errOut, "  %s\n", cells.Safe(d))
+		lines = append(lines, wrapped("  "+d, style.Width)...)
 	}
+	fmt.Fprintln(c.errOut, strings.Join(lines, "\n"))
+}
+
+// wrapped cuts a sentence to the window, and leaves alone what shows a line of a
+// configuration with its number, or points into one.
+func wrapped(line string, width int) []string {
+	line = cells.Safe(line)
+	if number, _, found := strings.Cut(line, "| "); found && strings.Trim(number, " 0123456789") == "" {
+		return []string{line}
+	}
+	return cells.Wrap(line, width)
 }
 
 // point puts carets under the words at fault: under the line as the user typed

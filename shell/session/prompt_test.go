@@ -374,6 +374,37 @@ ann@lb1# _`)
 	})
 }
 
+// TestErrorsWrapBetweenWords: and what points into a line stays under it.
+func TestErrorsWrapBetweenWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.status.Problems = []string{"eth1: no carrier, since somebody pulled the cable", "  12 |     scheduler: lcss # mark", "     |                ^"}
+		d := sit(t, f, 40, 24)
+		d.types("show nonsense", enter)
+		d.sees(`
+lb1, director: serving since 2026-11-20
+10:00:00 (1d 2h ago)
+  ! eth1: no carrier, since somebody
+    pulled the cable
+  !   12 |     scheduler: lcss # mark
+  !      |                ^
+ann@lb1> show nonsense
+              ^^^^^^^^
+error: "nonsense" is not expected after
+"show": expected one of arp, boot,
+candidates, changes, configuration,
+connections, events, interfaces, log,
+neighbours, rates, real-servers,
+revisions, routes, service, services and
+7 more
+ann@lb1> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestEditLevel: the level is said in full, and there is none of what cannot be.
 func TestEditLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -92,7 +92,10 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 	}
 	lines := []string{fmt.Sprintf("%s: %s since %s", style.Bold(title), paintState(style, s.State), style.Time(s.Since))}
 	warn := func(mood output.Mood, format string, args ...any) {
-		lines = append(lines, style.Paint(mood, "  ! ")+cells.Safe(fmt.Sprintf(format, args...)))
+		const mark = "  ! "
+		said := wrapped(strings.Repeat(" ", len(mark))+fmt.Sprintf(format, args...), style.Width)
+		said[0] = style.Paint(mood, mark) + said[0][len(mark):]
+		lines = append(lines, said...)
 	}
 	for _, p := range s.Problems[:min(len(s.Problems), maxGreeting)] {
 		warn(output.Bad, "%s", p)

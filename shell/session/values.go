@@ -20,6 +20,14 @@ func isNumber(least, most int) func(string) error {
 	}
 }
 
+// isRevision checks for the number of a revision, 0 being what runs.
+func isRevision(text string) error {
+	if isNumber(0, 1<<30)(text) != nil {
+		return fmt.Errorf("%q: expected the number of a revision, which show revisions lists, or boot", text)
+	}
+	return nil
+}
+
 func isExpression(text string) error {
 	if _, err := regexp.Compile(text); err != nil {
 		return fmt.Errorf("%q: %w", text, err)
