@@ -24,11 +24,16 @@ type disk struct {
 	*store.Memory
 	full bool
 	slow chan struct{} // closed when making it may come to its end; nil: at once
+
+	writing func() // called before every write, if given
 }
 
 func (d *disk) WriteFile(name string, data []byte) error {
 	if d.full {
 		return syscall.ENOSPC
+	}
+	if d.writing != nil {
+		d.writing()
 	}
 	return d.Memory.WriteFile(name, data)
 }
@@ -223,6 +228,12 @@ func TestCommitWhileAVolumeIsMade(t *testing.T) {
 		c := candidateOf(t, anna, b, heavier)
 		if _, err := b.Commit(anna, c.ID, api.CommitOptions{Comment: "meanwhile"}); err != nil {
 			t.Fatal(err)
+		}
+		volume.writing = func() {
+			if b.shelf.writing.TryLock() {
+				b.shelf.writing.Unlock()
+				t.Error("while revisions move, somebody may add one that stays behind")
+			}
 		}
 		close(volume.slow)
 		if err := <-done; err != nil {
