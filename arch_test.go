@@ -117,6 +117,7 @@ var arrows = map[string][]string{
 	"qemu/peer/call":              {},
 	"qemu/lab":                    {"appliance/api", "qemu/ether", "qemu/machine", "qemu/peer", "qemu/peer/call"},
 	"qemu/scenario":               {"qemu/ether", "qemu/lab"},
+	"qemu/scenario/intruder":      {},
 	"qemu/bench":                  {"appliance/api", "kernel-config/cache", "qemu/ether", "qemu/lab", "qemu/machine"},
 	"qemu/bench/control":          {"qemu/lab", "qemu/machine"},
 	"qemu/bench/control/requests": {"appliance/api"},

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -145,6 +146,118 @@ func TestStateVolumeOnUSB(t *testing.T) {
 	c = lab.StartT(t, stateful(disk))
 	cameBack(ctx, t, c.Appliance("director"), "/dev/sda", 1)
 	commit(ctx, t, c.Appliance("director"), 2)
+}
+
+// stateDir is where the appliance mounts its state volume.
+const stateDir = "/run/dipper/volume"
+
+// TestFullAndBrokenStateVolume fills a machine's state volume, and then damages
+// it while the machine is off: a commit runs all the same and says that it is
+// not saved, the machine boots all the same and says why it has no revisions,
+// and with the volume well again all are there.
+func TestFullAndBrokenStateVolume(t *testing.T) {
+	t.Parallel()
+	path := blankDisk(t, 64<<20)
+	c := lab.StartT(t, stateful(machine.Disk{Path: path}))
+	ctx := patience(t)
+	director := c.Appliance("director")
+	if err := director.FormatState(ctx, "/dev/vda", false); err != nil {
+		t.Fatal(err)
+	}
+	commit(ctx, t, director, 1)
+	fillState(ctx, t, director)
+	wantUnsaved(ctx, t, director, 2)
+	run(ctx, t, director, "rm", stateDir+"/filler1M", stateDir+"/filler1024")
+	commit(ctx, t, director, 3)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	const groups = 4096 // where the group descriptors begin, in blocks of that size
+	whole := overwrite(t, path, bytes.Repeat([]byte{0xa5}, 4096), groups)
+	c = lab.StartT(t, stateful(machine.Disk{Path: path}))
+	director = c.Appliance("director")
+	system, err := director.System(ctx)
+	if err != nil || system.State.Device != "" || !strings.Contains(system.State.Error, "its file system is damaged") {
+		t.Errorf("state volume %+v (%v), want one that is damaged", system.State, err)
+	}
+	if status, err := director.Status(ctx); err != nil || status.Hostname != "lb" || !status.Volatile {
+		t.Errorf("it booted as %q, volatile: %t (%v); want lb, as fw_cfg says", status.Hostname, status.Volatile, err)
+	}
+	commit(ctx, t, director, 4) // in memory
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	if damaged := overwrite(t, path, whole, groups); !bytes.Equal(damaged, bytes.Repeat([]byte{0xa5}, 4096)) {
+		t.Error("the damaged volume was written to")
+	}
+	c = lab.StartT(t, stateful(machine.Disk{Path: path}))
+	status, err := c.Appliance("director").Status(ctx)
+	if err != nil || status.Hostname != "lb3" || status.Volatile {
+		t.Errorf("it booted as %q, volatile: %t (%v); want lb3, from the volume", status.Hostname, status.Volatile, err)
+	}
+}
+
+// fillState takes all room on the state volume.
+func fillState(ctx context.Context, t *testing.T, director *api.Client) {
+	t.Helper()
+	for _, size := range []string{"1M", "1024"} {
+		result, err := director.Run(ctx, "dd", "if=/dev/zero", "of="+stateDir+"/filler"+size, "bs="+size)
+		if err != nil || !strings.Contains(result.Stderr, "no space left") {
+			t.Fatalf("filling the volume: %+v, %v", result, err)
+		}
+	}
+}
+
+func run(ctx context.Context, t *testing.T, director *api.Client, argv ...string) {
+	t.Helper()
+	if result, err := director.Run(ctx, argv...); err != nil || result.Exit != 0 {
+		t.Fatalf("%v: %+v, %v", argv, result, err)
+	}
+}
+
+// wantUnsaved makes a commit that runs and cannot be saved, and loses nothing.
+func wantUnsaved(ctx context.Context, t *testing.T, director *api.Client, number int) {
+	t.Helper()
+	before, err := director.Revisions(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := director.OpenCandidate(ctx, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer director.CloseCandidate(ctx, open.ID)
+	err = tryCommit(ctx, director, open.ID, number)
+	if err == nil || !strings.Contains(err.Error(), "runs, but could not be saved") || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("a commit with a full volume: %v", err)
+	}
+	status, err := director.Status(ctx)
+	if err != nil || status.Hostname != fmt.Sprintf("lb%d", number) || !status.Unsaved {
+		t.Errorf("it is %q, unsaved: %t (%v)", status.Hostname, status.Unsaved, err)
+	}
+	if after, err := director.Revisions(ctx); err != nil || !slices.Equal(before, after) {
+		t.Errorf("revisions are %+v (%v), and were %+v", after, err, before)
+	}
+}
+
+// overwrite writes to a disk that no machine has, and gives what was there.
+func overwrite(t *testing.T, disk string, data []byte, at int64) []byte {
+	t.Helper()
+	file, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := make([]byte, len(data))
+	_, err = file.ReadAt(before, at)
+	if err == nil {
+		_, err = file.WriteAt(data, at)
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return before
 }
 
 // wantSound has Debian's e2fsck replay the journal and find nothing wrong.
