@@ -386,3 +386,16 @@ func wordsOf(list []*command) []string {
 	visit(list)
 	return slices.Sorted(maps.Keys(seen))
 }
+
+// TestLastWithoutNumber: ten, as of head and tail.
+func TestLastWithoutNumber(t *testing.T) {
+	const command = "show configuration | match . | last"
+	f := newFake()
+	for i := range 20 {
+		f.running = append(f.running, fmt.Sprintf("set services s%d scheduler rr", i))
+	}
+	out, errOut, status := exec(t, f, api.Viewer, "", command)
+	if got := strings.Count(out, "\n"); got != 10 || status != 0 || !strings.HasSuffix(out, "services s19 scheduler rr\n") {
+		t.Errorf("%d lines, exit status %d, %q:\n%s", got, status, errOut, out)
+	}
+}

@@ -24,7 +24,7 @@ type filter = grammar.Command[filterSpec]
 // filters is the table of what may stand after a pipe.
 func filters() []*filter {
 	expression := []grammar.Arg{{Name: "expression", Help: "regular expression (RE2); (?i) before it ignores case", Check: isExpression}}
-	number := []grammar.Arg{{Name: "lines", Help: "how many lines", Check: isNumber(1, 1_000_000)}}
+	number := []grammar.Arg{{Name: "lines", Help: "how many lines (10)", Optional: true, Check: isNumber(1, 1_000_000)}}
 	return []*filter{
 		{Name: "match", Help: "lines that match an expression", Args: expression, Run: filterSpec{wrap: match(false)}},
 		{Name: "except", Help: "lines that do not match an expression", Args: expression, Run: filterSpec{wrap: match(true)}},
@@ -54,7 +54,13 @@ func match(except bool) func(io.Writer, *grammar.Call[filterSpec]) output.Filter
 	}
 }
 
+// someLines is how many the first and the last are when nobody says.
+const someLines = 10
+
 func numberOf(f *grammar.Call[filterSpec]) int {
+	if !f.Has("lines") {
+		return someLines
+	}
 	n, _ := strconv.Atoi(f.Value("lines")) // checked when it was read
 	return n
 }
