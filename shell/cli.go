@@ -19,6 +19,7 @@ import (
 // ExitError is a program's exit status other than 0, to be passed on.
 type ExitError int
 
+// Error is the status in words; nobody prints it.
 func (e ExitError) Error() string { return "exit status " + strconv.Itoa(int(e)) }
 
 // errUsage is what a command line that makes no sense gets.

@@ -62,6 +62,7 @@ type OpError struct {
 	Err error
 }
 
+// Error names the edit as a command, and the reason.
 func (e *OpError) Error() string { return e.Op + ": " + e.Err.Error() }
 
 // Unwrap gives the reason, an errno in most cases.

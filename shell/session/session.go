@@ -65,6 +65,7 @@ var ErrLost = errors.New("the session was lost")
 // ExitError is the exit status of a script that failed.
 type ExitError int
 
+// Error is the status in words; nobody prints it.
 func (e ExitError) Error() string { return "exit status " + strconv.Itoa(int(e)) }
 
 // The exit statuses of commands that programs do not choose.

@@ -62,6 +62,7 @@ type step struct {
 // FetchError tells that an answer is a URL: what it holds is the answer.
 type FetchError struct{ URL string }
 
+// Error names the URL.
 func (e *FetchError) Error() string { return "to be fetched: " + e.URL }
 
 // errMore asks the same question again, for the next item of a list.
