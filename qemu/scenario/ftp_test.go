@@ -79,7 +79,8 @@ func TestFTP(t *testing.T) {
 			s := find(t, example)
 			d := s.load(t)
 			s.serveFTP(d)
-			b := &ftpBench{s, patience(t), lab.StartT(t, d)}
+			c := lab.StartT(t, d)
+			b := &ftpBench{s, patience(t), c}
 			b.everyMode(t, map[string]int{"web1": 2, "web2": 2})
 
 			director := d.Node("director")
@@ -112,7 +113,8 @@ func TestFTPByDR(t *testing.T) {
 			}
 			director := d.Node("director")
 			director.Config = replace(t, director.Config, "scheduler: rr\n", ftpPersistence)
-			b := &ftpBench{s, patience(t), lab.StartT(t, d)}
+			c := lab.StartT(t, d)
+			b := &ftpBench{s, patience(t), c}
 			b.everyMode(t, map[string]int{b.homeOf(t): 4})
 		})
 	}

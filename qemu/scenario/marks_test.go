@@ -31,7 +31,8 @@ const (
 func TestMarks(t *testing.T) {
 	t.Parallel()
 	d := marksCluster(t)
-	b := &marksBench{ctx: patience(t), c: lab.StartT(t, d)}
+	c := lab.StartT(t, d)
+	b := &marksBench{ctx: patience(t), c: c}
 	t.Run("several ports are one service to a persistent client", b.web)
 	t.Run("a port beside the ranges is none of the service", b.besideTheRange)
 	t.Run("every address of a network is the VIP, by DR and TUN", b.hosting)

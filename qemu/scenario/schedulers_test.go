@@ -92,7 +92,8 @@ func schedulerCluster() *lab.Description {
 func TestSchedulers(t *testing.T) {
 	t.Parallel()
 	d := schedulerCluster()
-	b := &schedulerBench{ctx: patience(t), d: d, c: lab.StartT(t, d)}
+	c := lab.StartT(t, d)
+	b := &schedulerBench{ctx: patience(t), d: d, c: c}
 	for _, scheduler := range []struct {
 		name string
 		show func(*schedulerBench, *testing.T)
