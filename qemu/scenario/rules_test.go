@@ -142,10 +142,18 @@ func TestRulesByHand(t *testing.T) {
 	d.Node("director").Config = []byte(byHand)
 	d.Node("director").Reference = true
 	d.Nodes = append(d.Nodes, &lab.Node{Name: "elsewhere", Peer: true})
-	d.Node("director").Change = withStateDisk(t)
-	r := &rules{ctx: patience(t), lab: lab.StartT(t, d)}
+	disk := withStateDisk(t)
+	d.Node("director").Change = func(c *machine.Config) error {
+		c.CommandLine += " ip_vs.conn_tab_bits=15"
+		return disk(c)
+	}
+	c := lab.StartT(t, d)
+	r := &rules{ctx: patience(t), lab: c}
 	r.director = r.lab.Appliance("director")
 	r.names(t)
+	if listed := r.sameListing(t, "-Ln").Out; !strings.HasPrefix(listed, "IP Virtual Server version 1.2.1 (size=32768)\n") {
+		t.Errorf("the kernel's command line asks for a connection table of 2^15 rows:\n%s", listed)
+	}
 
 	t.Log("1, 2: a service, and real servers: by route and weight 1 unless told otherwise")
 	for _, line := range []string{
@@ -183,6 +191,7 @@ func TestRulesByHand(t *testing.T) {
 	r.serves(t)
 	r.zeroed(t)
 	r.timeouts(t)
+	r.daemons(t)
 	r.savedAndRestored(t)
 	r.refuses(t)
 	r.asCommand(t)
@@ -264,6 +273,46 @@ func (r *rules) timeouts(t *testing.T) {
 	if got := r.sameListing(t, "-L --timeout"); got.Out != "Timeout (tcp tcpfin udp): 900 120 300\n" {
 		t.Errorf("%+v", got)
 	}
+}
+
+// daemons starts connection synchronisation, saves all there is, stops it, and
+// restores it.
+func (r *rules) daemons(t *testing.T) {
+	t.Helper()
+	const running = "master sync daemon (mcast=eth1, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)\n" +
+		"backup sync daemon (mcast=eth1, syncid=0, maxlen=1400, group=224.0.0.99, port=9000, ttl=3)\n"
+	does := func(in, line string) {
+		t.Helper()
+		if got := r.ours(t, in, line); got != (said{}) {
+			t.Errorf("ipvsadm %s: %+v", line, got)
+		}
+	}
+	lists := func(want string) {
+		t.Helper()
+		if got := r.sameListing(t, "-L --daemon"); got.Out != want {
+			t.Errorf("ipvsadm -L --daemon: %+v, want\n%s", got, want)
+		}
+	}
+	does("", "--start-daemon master --mcast-interface eth1 --syncid 7")
+	does("", "--start-daemon backup --mcast-interface eth1 --mcast-group 224.0.0.99 --mcast-port 9000 --mcast-ttl 3 --sync-maxlen 1400")
+	lists(running)
+	for _, line := range []string{"--start-daemon master --mcast-interface eth1", "--start-daemon backup --mcast-interface eth1"} {
+		debians, ours := r.debians(t, line), r.ours(t, "", line)
+		if debians.Status != ours.Status || debians.Status == 0 || !strings.HasPrefix(ours.ErrOut, strings.TrimSpace(debians.ErrOut)) {
+			t.Errorf("ipvsadm %s:\nDebian's %+v\nours     %+v", line, debians, ours)
+		}
+	}
+	saved := r.ours(t, "", "-S -n --all").Out
+	stop := func() {
+		t.Helper()
+		does("", "--stop-daemon master")
+		does("", "--stop-daemon backup")
+		lists("")
+	}
+	stop()
+	does("-C\n"+saved, "-R")
+	lists(running)
+	stop()
 }
 
 func (r *rules) savedAndRestored(t *testing.T) {
