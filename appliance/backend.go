@@ -71,6 +71,7 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 		return api.Applied{}, refusal(err)
 	}
 	edit := configure(source, wrote(yaml), cfg)
+	asked := ctx
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Applied, error) {
 		if dryRun {
 			next, err := b.reconciler.prepare(ctx, edit)
@@ -80,6 +81,7 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 		if err != nil {
 			return api.Applied{}, err
 		}
+		b.events.add(asked, eventCommit, "a configuration was put into force by %s, until it is saved or the next boot", who(asked))
 		return api.Applied{Plan: p.text()}, nil
 	})
 }

@@ -249,6 +249,25 @@ func TestCommitWhileAVolumeIsMade(t *testing.T) {
 	})
 }
 
+// TestAppliedIsToldOf: who puts a configuration past all candidates is known.
+func TestAppliedIsToldOf(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, _ *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		if _, err := b.Apply(anna, []byte(strings.Replace(pair, "weight: 2", "weight: 5", 1)), true); err != nil {
+			t.Fatal(err)
+		}
+		if told := eventsOf(t, b, eventCommit); len(told) != 0 {
+			t.Errorf("nothing was done, but %q", told)
+		}
+		if _, err := b.Apply(anna, []byte(strings.Replace(pair, "weight: 2", "weight: 5", 1)), false); err != nil {
+			t.Fatal(err)
+		}
+		if told := eventsOf(t, b, eventCommit); len(told) != 1 || !strings.Contains(told[0], "put into force by anna") {
+			t.Errorf("told: %q", told)
+		}
+	})
+}
+
 // TestListen resolves what the configuration names to the machine's own
 // addresses: to no VIP, and to no address that it does not have.
 func TestListen(t *testing.T) {
