@@ -48,7 +48,7 @@ type Options struct {
 	Log           io.Writer
 }
 
-// guestMemory has room for a million connections, in MiB.
+// guestMemory has room for 110,000 rules and the connections, in MiB.
 const guestMemory = 1024
 
 // patience is for one guest that counts instructions on a busy host.

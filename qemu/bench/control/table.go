@@ -24,7 +24,7 @@ var rows = []struct {
 	{"the same / until keepalived's weight counts, in time", "weight", "keepalived-until-it-counts", 1. / 30},
 	{"load 10,000 services of 10 / ipvsadm -R", "load-10000", "load-10000", 1. / 2},
 	{"list them / ipvsadm -Ln", "list-10000", "list-10000", 1},
-	{"one client's of a million connections / ipvsadm -Lcn and grep", "connections", "connections", 1},
+	{"one client's of 100,000 connections / ipvsadm -Lcn and grep", "connections", "connections", 1},
 }
 
 // figureText is a figure, "" where there is none.

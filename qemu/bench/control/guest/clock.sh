@@ -33,16 +33,21 @@ table_rules() { # SERVICES
 	}'
 }
 
-# flood makes a connection for each of COUNT clients at the service 192.168.4.5:53,
-# by packets of a generator in a namespace of its own.
-flood() { # COUNT
+# connections are how many are read. Each read of the kernel's file begins at its
+# first bucket again: what a thousand cost is known (docs/decisions/0014), and a
+# million would take the reference hours.
+connections=100000
+
+# flood makes them, each of another client, at the service 192.168.4.5:53, by
+# packets of a generator in a namespace of its own.
+flood() {
 	ip netns add generator
 	ip link add flood0 type veth peer name g0 netns generator
 	ip -n generator link set g0 up
 	ip link set flood0 up
 	for i in all flood0; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done
 	ip route add 10.64.0.0/10 dev flood0
-	for setting in "kpktgend_0 add_device g0" "g0 count $1" "g0 delay 0" "g0 clone_skb 0" "g0 pkt_size 60" \
+	for setting in "kpktgend_0 add_device g0" "g0 count $connections" "g0 delay 0" "g0 clone_skb 0" "g0 pkt_size 60" \
 		"g0 dst 192.168.4.5" "g0 src_min 10.64.0.1" "g0 src_max 10.127.255.254" \
 		"g0 dst_mac $(cat /sys/class/net/flood0/address)" "g0 udp_dst_min 53" "g0 udp_dst_max 53" \
 		"g0 udp_src_min 1024" "g0 udp_src_max 1024" "pgctrl start"; do

@@ -45,7 +45,7 @@ dipper ipvsadm -A -u 192.168.4.5:53 -s rr
 dipper ipvsadm -a -u 192.168.4.5:53 -r 10.1.0.1:53 -m
 ip neigh add 192.168.4.254 lladdr 02:00:00:00:00:01 dev eth0
 ip route add 10.1.0.0/16 via 192.168.4.254
-flood 1000000
+flood
 echo 5 > "$(control_plane)/clear_refs" # the most it had is what it has now
 before=$(memory)
 cost connections sh -c '/requests connections 10.64.12.34 > found'
