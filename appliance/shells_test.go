@@ -2,10 +2,10 @@ package appliance
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,8 +44,9 @@ func TestKilledShell(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t)
 				m.options.Uptime = nil
-				there := starts{shell: 100}
-				m.options.ProcessStart = func(pid int) (uint64, error) { return there.of(pid) }
+				var there atomic.Pointer[starts] // the control plane looks while it changes
+				there.Store(&starts{shell: 100})
+				m.options.ProcessStart = func(pid int) (uint64, error) { return there.Load().of(pid) }
 				m.boots(pair)
 				b, kill := m.serves(t)
 				anna := api.WithCaller(as(t, "anna", "s1"), shell)
@@ -55,7 +56,7 @@ func TestKilledShell(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				there = maps.Clone(tt.then)
+				there.Store(&tt.then)
 				if tt.plane {
 					kill()
 					_, kill = m.serves(t)
@@ -82,14 +83,15 @@ func TestKilledShellsCandidates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)
 		m.options.Uptime = nil
-		there := starts{64: 100}
-		m.options.ProcessStart = func(pid int) (uint64, error) { return there.of(pid) }
+		var there atomic.Pointer[starts] // as above
+		there.Store(&starts{64: 100})
+		m.options.ProcessStart = func(pid int) (uint64, error) { return there.Load().of(pid) }
 		m.boots(pair)
 		b, kill := m.serves(t)
 		defer kill()
 		candidateOf(t, api.WithCaller(as(t, "anna", "s1"), 64), b, heavier)
 		candidateOf(t, as(t, "bob", "s2"), b, heavier) // nobody knows where he is
-		there = starts{}
+		there.Store(&starts{})
 		time.Sleep(2 * missInterval)
 		synctest.Wait()
 		left, err := b.Candidates(t.Context())
