@@ -63,6 +63,9 @@ func TestEnvironmentComesFromHereOnly(t *testing.T) {
 	}
 }
 
+// someKey is a key as Options.key gives it.
+var someKey = strings.Repeat("0a", 32)
+
 // TestStoreAndCached puts a kernel in, and finds it whole.
 func TestStoreAndCached(t *testing.T) {
 	o := Options{Arch: amd64(t), Cache: t.TempDir()}
@@ -72,16 +75,16 @@ func TestStoreAndCached(t *testing.T) {
 	} {
 		write(t, filepath.Join(object, name), text)
 	}
-	if _, err := o.cached("abc"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := o.cached(someKey); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty cache: got %v, want fs.ErrNotExist", err)
 	}
 	if err := os.MkdirAll(filepath.Join(o.Cache, "kernel"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.store(object, "abc"); err != nil {
+	if err := o.store(object, someKey); err != nil {
 		t.Fatal(err)
 	}
-	kernel, err := o.cached("abc")
+	kernel, err := o.cached(someKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +109,7 @@ func TestStoreIsAllOrNothing(t *testing.T) {
 	}
 	object := t.TempDir()
 	write(t, filepath.Join(object, ".config"), "CONFIG_SMP=y\n")
-	if err := o.store(object, "abc"); !errors.Is(err, fs.ErrNotExist) {
+	if err := o.store(object, someKey); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)
 	}
 	entries, err := os.ReadDir(filepath.Join(o.Cache, "kernel"))
