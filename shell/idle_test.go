@@ -132,12 +132,15 @@ func TestIdleTimeout(t *testing.T) {
 				if err := s.loadHostKey(ctx, true); err != nil { // it listens nowhere
 					t.Fatal(err)
 				}
-				visit(t, ctx, s, joe, tc.use, tc.typed)
+				seen := visit(t, ctx, s, joe, tc.use, tc.typed)
 				gate.mu.Lock()
 				notes := strings.Join(gate.notes, "\n")
 				gate.mu.Unlock()
 				if ended := strings.Contains(notes, "logout: idle for 10m0s"); ended == tc.lives {
 					t.Errorf("after an hour: %q", notes)
+				}
+				if told := strings.Contains(seen, "\r\n*** idle for 10m0s: this session ends\r\n"); told == tc.lives {
+					t.Errorf("seen: %q", seen)
 				}
 				cancel()
 				if err := <-ran; err != nil {
@@ -148,8 +151,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// visit uses a terminal for an hour.
-func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gossh.Session) error, typed time.Duration) {
+// visit uses a terminal for an hour, and answers what was to be seen on it.
+func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gossh.Session) error, typed time.Duration) string {
 	there, back := newWire(), newWire()
 	s.arrived(ctx, end{in: there, out: back})
 	conn, channels, requests, err := gossh.NewClientConn(end{in: back, out: there}, "", &gossh.ClientConfig{
@@ -171,7 +174,8 @@ func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gos
 	if err != nil {
 		t.Fatal(err)
 	}
-	work.Stdout = io.Discard
+	var seen strings.Builder
+	work.Stdout = &seen
 	if err := use(work); err != nil {
 		t.Fatal(err)
 	}
@@ -186,4 +190,5 @@ func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gos
 		}
 	}
 	synctest.Wait()
+	return seen.String()
 }

@@ -12,9 +12,10 @@ import (
 	"dipper/appliance/api"
 )
 
-// quick is for tests of what happens after a while.
+// quick is for tests of what happens after a while, which is long enough for a
+// client on a busy host to answer.
 func quick(s *SSH) {
-	s.Times = Times{Handshake: time.Second, Keepalive: 50 * time.Millisecond, Denial: time.Millisecond, Retry: 10 * time.Millisecond}
+	s.Times = Times{Handshake: 3 * time.Second, Keepalive: 500 * time.Millisecond, Denial: time.Millisecond, Retry: 10 * time.Millisecond}
 }
 
 // signer is the key of a person, for clients other than OpenSSH's.

@@ -14,8 +14,6 @@ import (
 	"testing"
 
 	gossh "golang.org/x/crypto/ssh"
-
-	"dipper/appliance/api"
 )
 
 // TestMultiplexing runs many sessions over one connection of OpenSSH's client.
@@ -306,35 +304,6 @@ func TestSilentClient(t *testing.T) {
 	relay.cut()
 	s.gate.await(t, "the end of the session", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
 	s.gate.await(t, "the reason", s.gate.noted("joe logout: the client does not answer any more"))
-}
-
-// TestIdle ends a connection in which nothing happens, although its client
-// answers.
-func TestIdle(t *testing.T) {
-	joe := newPerson(t, "joe")
-	a := one(joe)
-	a.IdleTimeout = api.Duration(patience)
-	s := start(t, a, quick)
-	c := s.mustDial(t, joe)
-	work := openSession(t, c)
-	if err := work.Start("sleep"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openSession(t, c).Output("who"); err != nil {
-		t.Fatal(err)
-	}
-	terminal := openSession(t, c)
-	if err := terminal.RequestPty("vt100", 24, 80, nil); err != nil {
-		t.Fatal(err)
-	}
-	_, out := pipes(t, terminal)
-	if err := terminal.Shell(); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, out, "80x24 vt100> ")
-	s.gate.change(func(a *api.Access) { a.IdleTimeout = 1 })
-	expect(t, out, "\r\n*** idle for 1ns: this session ends\r\n")
-	s.gate.await(t, "the reason", s.gate.noted("joe logout: idle for 1ns"))
 }
 
 // TestTooManySessions has a limit on one connection.
