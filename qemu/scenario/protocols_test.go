@@ -18,16 +18,17 @@ socat %[3]s-LISTEN:9,fork SYSTEM:'echo %[4]s' > /dev/null 2>&1 &
 `
 
 // greeting asks eight times, each time from another port, as asker does.
-const greeting = `for _ in $(seq 8); do %s:%s:9 -; done | sort | uniq -c`
+const greeting = `for _ in $(seq 8); do %s; done | sort | uniq -c`
 
-// asker waits for what the other side says. A datagram must be sent for that;
-// on an SCTP association nothing is, for the end of what is sent would end it
-// (RFC 9260 section 9: there is no half-closed state).
-func asker(protocol, address string) string {
+// asker waits for what the other side says. A datagram must be sent for that,
+// and the wait must be for the answer: of a pipe that has ended, socat waits half
+// a second. On an SCTP association nothing is sent, for the end of it would end
+// the association (RFC 9260 section 9: there is no half-closed state).
+func asker(protocol, to string) string {
 	if protocol == "sctp" {
-		return "timeout 60 socat -u " + address
+		return "timeout 60 socat -u " + to + " -"
 	}
-	return "echo hello | timeout 60 socat -T 30 " + address
+	return "timeout 60 socat " + to + " SYSTEM:'echo hello; read line; echo $line >&2' 2>&1"
 }
 
 // TestUDPAndSCTP balances what is no TCP over NAT, between peers that nobody
@@ -56,7 +57,7 @@ func TestUDPAndSCTP(t *testing.T) {
 					}
 				}
 				c := lab.StartT(t, d)
-				answers, err := c.Peer("client").Run(patience(t), fmt.Sprintf(greeting, asker(protocol, address), bracketed(s.VIP.String(), s.VIP.Is6())))
+				answers, err := c.Peer("client").Run(patience(t), fmt.Sprintf(greeting, asker(protocol, address+":"+bracketed(s.VIP.String(), s.VIP.Is6())+":9")))
 				if err != nil {
 					t.Fatal(err)
 				}
