@@ -60,9 +60,11 @@ func TestProgramsThatType(t *testing.T) {
 			if !isPrompt.Match(seen.Bytes()) || isFailure.Match(seen.Bytes()) != strings.Contains(typed.read, "error") {
 				t.Errorf("%s: docs/ansible.md does not tell what %q is", typed.line, seen.String())
 			}
+			const redrawn, prompt = "\r\x1b[J", "ann@lb1> "
 			got := strings.ReplaceAll(seen.String(), "\r\n", "\n")
-			const prompt = "ann@lb1> "
-			if diff := cmp.Diff("\r\x1b[J"+prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
+			// The line is drawn anew as often as its keys come in parts.
+			got = got[max(0, strings.LastIndex(got, redrawn)):]
+			if diff := cmp.Diff(redrawn+prompt+typed.line+"\n"+typed.read+prompt, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", typed.line, diff)
 			}
 		}
