@@ -235,7 +235,7 @@ func TestWrongPasswords(t *testing.T) {
 	if most := 5 + int(time.Since(began)/(10*time.Second)) + 1; looked > most {
 		t.Errorf("%d passwords were looked at, want at most %d", looked, most)
 	}
-	if most := (refusalsPerMinute+1)*(1+int(time.Since(began)/time.Minute)) + 1; lines > most {
+	if most := refusalsAtOnce + int(time.Since(began)/refusalPause) + 2; lines > most {
 		t.Errorf("%d lines in the log, want at most %d", lines, most)
 	}
 	if out, err := openSession(t, there).Output("say at work"); err != nil || string(out) != "at work\n" {

@@ -61,8 +61,7 @@ func (s *SSH) send(a audit) {
 // lines of the log and not all of it.
 type refusals struct {
 	mu       sync.Mutex
-	minute   time.Time
-	told     int
+	paid     time.Time // when every one that was told has had its refusalPause
 	silenced silence
 }
 
@@ -72,8 +71,12 @@ type silence struct {
 	looked  int // wrong passwords that were looked at: each cost a hash
 }
 
-// refusalsPerMinute is how many are told one by one.
-const refusalsPerMinute = 10
+// How many are told one by one: so many at once, and one more for every pause.
+// An attack that lasts for days must not push what people did out of the events.
+const (
+	refusalsAtOnce = 10
+	refusalPause   = time.Minute
+)
 
 // looked counts a wrong password that was looked at.
 func (r *refusals) looked() {
@@ -86,14 +89,14 @@ func (r *refusals) looked() {
 func (r *refusals) next(now time.Time) (tell bool, silenced silence) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Sub(r.minute) >= time.Minute {
-		r.minute, r.told = now, 0
+	if r.paid.Before(now) {
+		r.paid = now
 	}
-	if r.told >= refusalsPerMinute {
+	if r.paid.Add(refusalPause).Sub(now) > refusalsAtOnce*refusalPause {
 		r.silenced.refused++
 		return false, silence{}
 	}
-	r.told++
+	r.paid = r.paid.Add(refusalPause)
 	if r.silenced.refused > 0 {
 		silenced, r.silenced = r.silenced, silence{}
 	}

@@ -5,29 +5,38 @@ import (
 	"time"
 )
 
-// TestRefusalsAreSummed: of many in a minute ten are told, and the first of the
-// next minute says how many were not, and what they cost.
+// TestRefusalsAreSummed: of many at once ten are told, then one a minute, which
+// says how many were not, and what they cost. After a quiet time it is ten again.
 func TestRefusalsAreSummed(t *testing.T) {
 	var r refusals
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	told := 0
-	for i := range 1000 {
-		if i%100 == 0 {
-			r.looked()
-		}
-		if tell, silenced := r.next(now); tell {
-			if told++; silenced != (silence{}) {
-				t.Errorf("refusal %d speaks of %+v", i, silenced)
+	for i, step := range []struct {
+		after    time.Duration
+		refused  int // all at once
+		told     int
+		silenced silence
+	}{
+		{0, 1000, 10, silence{}},
+		{time.Minute, 1, 1, silence{refused: 990, looked: 10}},
+		{30 * time.Second, 5, 0, silence{}},
+		{30 * time.Second, 2, 1, silence{refused: 5}},
+		{3 * time.Minute, 5, 3, silence{refused: 1}},
+		{time.Hour, 11, 10, silence{refused: 2}},
+	} {
+		now = now.Add(step.after)
+		told, silenced := 0, silence{}
+		for n := range step.refused {
+			if n%100 == 99 {
+				r.looked()
+			}
+			if tell, more := r.next(now); tell {
+				told++
+				silenced.refused += more.refused
+				silenced.looked += more.looked
 			}
 		}
-	}
-	if told != refusalsPerMinute {
-		t.Errorf("%d are told, want %d", told, refusalsPerMinute)
-	}
-	if tell, silenced := r.next(now.Add(time.Minute)); !tell || silenced != (silence{refused: 990, looked: 10}) {
-		t.Errorf("a minute later: %t, %+v", tell, silenced)
-	}
-	if tell, silenced := r.next(now.Add(time.Minute)); !tell || silenced != (silence{}) {
-		t.Errorf("after that: %t, %+v", tell, silenced)
+		if told != step.told || silenced != step.silenced {
+			t.Errorf("step %d: %d told, %+v; want %d, %+v", i, told, silenced, step.told, step.silenced)
+		}
 	}
 }
