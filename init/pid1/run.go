@@ -8,7 +8,6 @@ import (
 
 	"dipper/init/pid1/children"
 	"dipper/init/pid1/journal"
-	"dipper/init/pid1/power"
 )
 
 // machine is PID 1's state. What is not safe for concurrent use by itself is
@@ -22,7 +21,6 @@ type machine struct {
 	heart    *heart
 	wards    []*ward
 	signals  signals
-	button   *power.Button // until it is watched
 	requests chan request  // to end the machine
 	alone    chan struct{} // a token when no process is left
 	up       chan struct{} // a token when the control plane is up
@@ -84,9 +82,6 @@ func (m *machine) boot() {
 	m.step("log", m.openLog)
 	m.step("kernel settings", func() (string, error) { return applySysctls(m.SysctlDir, m.Sysctls) })
 	m.step("host", m.prepareHost)
-	if m.PowerButton {
-		m.step("power button", m.listenToButton)
-	}
 	m.step("control plane", func() (string, error) { return m.startWards(true) })
 	m.say(journal.Info, fmt.Sprintf("control plane started %s after the kernel, %s of them in init", round(sinceBoot()), round(sinceBoot()-began)))
 }

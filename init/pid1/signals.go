@@ -72,42 +72,47 @@ func goroutines() string {
 	return string(buffer[:runtime.Stack(buffer, true)])
 }
 
-// listenToButton subscribes to the power button before the control plane is
-// there: a machine that answers can be switched off by it.
-func (m *machine) listenToButton() (string, error) {
-	button, err := power.Listen()
-	if errors.Is(err, power.ErrNone) {
-		return "", fmt.Errorf("%w: %w", errAbsent, err)
-	}
-	m.button = button
-	return "", err
-}
-
-// watchButton makes the power button end the machine.
+// watchButton makes the power button end the machine. It begins when the control
+// plane is up, because the boot waits for nothing that may come later: a press
+// in between was counted by the kernel.
 func (m *machine) watchButton() {
+	missed := m.missedPress
 	for {
-		err := m.watchOnce()
+		err := m.watchOnce(missed)
 		if errors.Is(err, power.ErrNone) {
+			m.say(journal.Info, "power button: "+err.Error())
 			return
 		}
 		// A full socket buffer is such an error.
 		m.say(journal.Warning, fmt.Sprintf("power button: watching again: %v", err))
 		time.Sleep(restartPause)
+		missed = func() {} // what was counted was told
 	}
 }
 
-// watchOnce watches the button that was listened to, or a new one.
-func (m *machine) watchOnce() error {
-	button := m.button
-	if m.button = nil; button == nil {
-		var err error
-		if button, err = power.Listen(); err != nil {
-			return err
-		}
+// watchOnce subscribes, has it looked what was missed, and hands on what comes.
+func (m *machine) watchOnce(missed func()) error {
+	button, err := power.Listen()
+	if err != nil {
+		return err
 	}
-	return button.Watch(context.Background(), func() {
-		m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
-	})
+	missed()
+	return button.Watch(context.Background(), m.pressed)
+}
+
+// missedPress looks for a press that came before anybody listened.
+func (m *machine) missedPress() {
+	switch before, err := power.Pressed(os.DirFS("/sys/firmware/acpi")); {
+	case err != nil:
+		m.say(journal.Warning, err.Error())
+	case before:
+		m.pressed()
+	}
+}
+
+// pressed is what a press means. One that is told twice is one.
+func (m *machine) pressed() {
+	m.ask(request{how: line.PowerOff, why: "power button", insistent: true})
 }
 
 // The ways in which a machine ends.

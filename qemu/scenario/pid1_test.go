@@ -78,7 +78,6 @@ func wantSteps(ctx context.Context, t *testing.T, client *api.Client) {
 		"log":             "",
 		"kernel settings": "22 of 24 as wanted, not in this kernel: kernel.io_uring_disabled vm.unprivileged_userfaultfd",
 		"host":            "",
-		"power button":    "",
 		"control plane":   "appliance",
 		"other children":  "shell",
 		"late mounts":     "3 mounted",

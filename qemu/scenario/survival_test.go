@@ -252,6 +252,22 @@ func TestOrderlyEnds(t *testing.T) {
 	}
 }
 
+// TestPowerButtonWhileItBoots presses it as soon as anybody answers at all,
+// which is before PID 1 listens to it: the kernel has counted the press.
+func TestPowerButtonWhileItBoots(t *testing.T) {
+	t.Parallel()
+	d := alone(t, "s2-dr", "director")
+	d.Nodes[0].Ready = []api.State{api.Booting, api.Applying, api.Serving}
+	c := lab.StartT(t, d)
+	ctx := patience(t)
+	if err := c.Machine("director").PowerButton(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Machine("director").Await(ctx, ends("guest-shutdown")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestWatchdogBites hangs init itself: by freezing it with the kernel's control
 // groups, as a bug of the kernel or of init would. The hardware resets the
 // machine.

@@ -8,7 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/mdlayher/genetlink"
 	"github.com/mdlayher/netlink"
@@ -27,12 +30,12 @@ const (
 // ErrNone is what Listen says on a machine without ACPI events.
 var ErrNone = errors.New("the kernel has no ACPI events")
 
-// Button is a subscription to the machine's ACPI events. The kernel keeps no
-// press that nobody has subscribed to; of others it queues as many as fit into
-// the socket's buffer.
+// Button is a subscription to the machine's ACPI events. The kernel tells nobody
+// of a press that came before it, but counts most of them: see Pressed.
 type Button struct{ conn *genetlink.Conn }
 
-// Listen subscribes: from here on no press is lost.
+// Listen subscribes: from here on no press is lost, unless there are more of
+// them than the socket's buffer holds.
 func Listen() (*Button, error) {
 	conn, err := genetlink.Dial(nil)
 	if err != nil {
@@ -81,6 +84,33 @@ func join(conn *genetlink.Conn) error {
 		}
 	}
 	return ErrNone
+}
+
+// count is where the kernel counts presses of a power button that is a fixed
+// feature of the chipset, below /sys/firmware/acpi (drivers/acpi/sysfs.c). Of
+// virtual machines it mostly is. A button that is a device of its own (PNP0C0C)
+// is not counted.
+const count = "interrupts/ff_pwr_btn"
+
+// Pressed tells whether the button was pressed since the kernel's start, as far
+// as acpi, which is /sys/firmware/acpi, counts that. Asked right after Listen,
+// it knows of the presses that nobody listened to, and perhaps of one that
+// Watch tells, too.
+func Pressed(acpi fs.FS) (bool, error) {
+	text, err := fs.ReadFile(acpi, count)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("power button: %w", err)
+	}
+	// "       1  EN     enabled      unmasked"
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	presses, err := strconv.ParseUint(first, 10, 32)
+	if err != nil {
+		return false, fmt.Errorf("power button: %s: expected a number of presses first: %q", count, text)
+	}
+	return presses > 0, nil
 }
 
 // isPress tells a press of a power button from other ACPI events. An event is

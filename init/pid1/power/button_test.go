@@ -2,6 +2,7 @@ package power
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"github.com/mdlayher/genetlink"
 	"github.com/mdlayher/netlink"
@@ -39,6 +40,29 @@ func TestIsPress(t *testing.T) {
 		if got := isPress(tt.m); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
+	}
+}
+
+func TestPressed(t *testing.T) {
+	for _, tt := range []struct {
+		name, count string
+		want        bool
+		wantErr     bool
+	}{
+		{"never", "       0  EN     enabled      unmasked\n", false, false},
+		{"once", "       1  EN     enabled      unmasked\n", true, false},
+		{"often", "12345678  EN STS enabled      unmasked\n", true, false},
+		{"no such button", "       0     invalid      unmasked\n", false, false},
+		{"empty", "", false, true},
+		{"no number", "many\n", false, true},
+	} {
+		got, err := Pressed(fstest.MapFS{count: {Data: []byte(tt.count)}})
+		if got != tt.want || (err != nil) != tt.wantErr {
+			t.Errorf("%s: %t, %v", tt.name, got, err)
+		}
+	}
+	if got, err := Pressed(fstest.MapFS{}); got || err != nil {
+		t.Errorf("nobody counts: %t, %v", got, err)
 	}
 }
 
