@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -76,9 +77,9 @@ func goroutines() string {
 // plane is up, because the boot waits for nothing that may come later: a press
 // in between was counted by the kernel.
 func (m *machine) watchButton() {
-	missed := m.missedPress
+	var missed sync.Once
 	for {
-		err := m.watchOnce(missed)
+		err := m.watchOnce(func() { missed.Do(m.missedPress) })
 		if errors.Is(err, power.ErrNone) {
 			m.say(journal.Info, "power button: "+err.Error())
 			return
@@ -86,17 +87,16 @@ func (m *machine) watchButton() {
 		// A full socket buffer is such an error.
 		m.say(journal.Warning, fmt.Sprintf("power button: watching again: %v", err))
 		time.Sleep(restartPause)
-		missed = func() {} // what was counted was told
 	}
 }
 
-// watchOnce subscribes, has it looked what was missed, and hands on what comes.
-func (m *machine) watchOnce(missed func()) error {
+// watchOnce subscribes, says so, and hands on what comes.
+func (m *machine) watchOnce(listening func()) error {
 	button, err := power.Listen()
 	if err != nil {
 		return err
 	}
-	missed()
+	listening()
 	return button.Watch(context.Background(), m.pressed)
 }
 
