@@ -88,6 +88,32 @@ func TestNarrowTable(t *testing.T) {
 	}
 }
 
+// TestFolded: a text at the end of a row goes on below itself, when there is
+// room for it, and a column that can be done without goes before.
+func TestFolded(t *testing.T) {
+	write := func(width int) string {
+		table := Style{Width: width}.Table(">Number", "~Via", "Comment")
+		table.Row("7", "commit", "web2 is back from the repair shop")
+		table.Row("6", "boot", "")
+		return strings.Join(table.Lines(), "\n")
+	}
+	for width, want := range map[int]string{
+		0:  "Number  Via     Comment\n     7  commit  web2 is back from the repair shop\n     6  boot",
+		30: "Number  Via     Comment\n     7  commit  web2 is back\n                from the\n                repair shop\n     6  boot",
+		29: "Number  Comment\n     7  web2 is back from the\n        repair shop\n     6",
+		20: "Number  Comment\n     7  web2 is back from the repair shop\n     6",
+	} {
+		if diff := cmp.Diff(want, write(width)); diff != "" {
+			t.Errorf("in %d cells (-want +got):\n%s", width, diff)
+		}
+	}
+	facts := Style{Width: 30}.Facts()
+	facts.Add("state", "serving", "with a warning that is longer")
+	if diff := cmp.Diff([]string{"state  serving", "       with a warning that is", "       longer"}, facts.Lines()); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
 // TestTable: columns are aligned by what is seen, and colours take no room.
 func TestTable(t *testing.T) {
 	draw := func(s Style) string {

@@ -2,6 +2,7 @@ package output
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"dipper/shell/cells"
@@ -10,7 +11,9 @@ import (
 // Table is rows with aligned columns. A heading that begins with '>' has its
 // column aligned to the right, as numbers are read. One that begins with '~',
 // before that, can be done without: in a window that is too narrow, such columns
-// are left out from the right, until the rest fits or none is left.
+// are left out from the right, until the rest fits or none is left. What is still
+// too wide goes on below itself, if the last column is text with room for some
+// words.
 type Table struct {
 	style    Style
 	headings []string
@@ -39,6 +42,10 @@ func (t *Table) Len() int { return len(t.rows) }
 // gap is between two columns, in cells.
 const gap = 2
 
+// leastText is the room below which a text is not folded, in cells: a word on
+// each line is harder to read than what the terminal makes of a long one.
+const leastText = 14
+
 // Lines are the table's lines, the headings first.
 func (t *Table) Lines() []string {
 	lines, _ := t.fitted()
@@ -55,38 +62,82 @@ func (t *Table) fitted() (lines, missing []string) {
 		}
 	}
 	left := t.leave(widths)
-	lines = make([]string, len(all))
-	for n, row := range all {
-		var b strings.Builder
-		for i, v := range row {
-			if left[i] {
-				continue
-			}
-			if b.Len() > 0 {
-				b.WriteString(strings.Repeat(" ", gap))
-			}
-			b.WriteString(cells.Pad(v, widths[i], t.right[i]))
-		}
-		lines[n] = strings.TrimRight(b.String(), " ")
+	for _, row := range t.folded(all, widths, left) {
+		lines = append(lines, t.line(row, widths, left))
 	}
 	lines[0] = t.style.Bold(lines[0])
 	return lines, t.names(left)
 }
 
+// line writes one row's columns, without those that are left out.
+func (t *Table) line(row []string, widths []int, left []bool) string {
+	var b strings.Builder
+	for i, v := range row {
+		if left[i] {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(strings.Repeat(" ", gap))
+		}
+		b.WriteString(cells.Pad(v, widths[i], t.right[i]))
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// folded gives rows whose last column is too wide for the window further rows
+// below, which have that column alone.
+func (t *Table) folded(rows [][]string, widths []int, left []bool) [][]string {
+	last := len(widths) - 1
+	room := t.style.Width - total(widths[:last], left) - gap
+	if t.style.Width <= 0 || left[last] || t.right[last] || room >= widths[last] || room < leastText {
+		return rows
+	}
+	var all [][]string
+	for _, row := range rows {
+		if len(row) <= last {
+			all = append(all, row)
+			continue
+		}
+		for i, part := range cells.Wrap(row[last], room) {
+			if i > 0 {
+				row = make([]string, last+1)
+			} else {
+				row = slices.Clone(row)
+			}
+			row[last] = part
+			all = append(all, row)
+		}
+	}
+	return all
+}
+
+// total is how wide columns are together, without those that are left out.
+func total(widths []int, left []bool) int {
+	sum := -gap
+	for i, w := range widths {
+		if !left[i] {
+			sum += w + gap
+		}
+	}
+	return sum
+}
+
 // leave says which columns are left out.
 func (t *Table) leave(widths []int) (left []bool) {
 	left = make([]bool, len(widths))
-	total := -gap
-	for _, w := range widths {
-		total += w + gap
-	}
-	for i := len(widths) - 1; i >= 0 && t.style.Width > 0 && total > t.style.Width; i-- {
-		if t.spare[i] {
-			left[i] = true
-			total -= widths[i] + gap
-		}
+	for i := len(widths) - 1; i >= 0 && t.style.Width > 0 && t.least(widths, left) > t.style.Width; i-- {
+		left[i] = t.spare[i]
 	}
 	return left
+}
+
+// least is how wide the columns are when a text in the last one is folded.
+func (t *Table) least(widths []int, left []bool) int {
+	last := len(widths) - 1
+	if !left[last] && !t.right[last] && !t.spare[last] {
+		widths = append(widths[:last:last], min(widths[last], max(leastText, cells.Width(t.headings[last]))))
+	}
+	return total(widths, left)
 }
 
 func (t *Table) names(chosen []bool) []string {
@@ -133,9 +184,17 @@ func (f *Facts) Lines() []string {
 	for _, r := range f.rows {
 		width = max(width, cells.Width(r[0]))
 	}
+	room := f.style.Width - width - gap
+	if room < leastText {
+		room = 0 // which Wrap leaves to the terminal
+	}
 	var lines []string
 	for _, r := range f.rows {
-		lines = append(lines, strings.TrimRight(f.style.Paint(Faint, cells.Pad(r[0], width, false))+"  "+r[1], " "))
+		name := r[0]
+		for _, part := range cells.Wrap(r[1], room) {
+			lines = append(lines, strings.TrimRight(f.style.Paint(Faint, cells.Pad(name, width, false))+strings.Repeat(" ", gap)+part, " "))
+			name = ""
+		}
 	}
 	return lines
 }

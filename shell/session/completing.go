@@ -140,7 +140,7 @@ func (p prompter) explain(line string, err error) string { return "  " + err.Err
 // list writes an offer as help.
 func (p prompter) list(o offer) string {
 	style := p.style()
-	t := style.Table("", "", "")
+	t := style.Table("", "")
 	for _, k := range o.Known {
 		t.Row("  "+k.Word, k.Help)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dipper/appliance/api"
+	"dipper/shell/cells"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -60,6 +61,48 @@ func TestShows(t *testing.T) {
 			golden(t, "show-"+c.Name, transcript.String())
 		})
 	}
+}
+
+// TestShowsFitEightyColumns holds what every show writes on a window of the
+// usual size, when much is going on.
+func TestShowsFitEightyColumns(t *testing.T) {
+	f := newFake()
+	for i := range f.services {
+		f.services[i].Statistics = busy
+		for j := range f.services[i].RealServers {
+			f.services[i].RealServers[j].Statistics = busy
+			f.services[i].RealServers[j].ActiveConnections = 1_048_576
+		}
+	}
+	var transcript strings.Builder
+	for _, c := range showTable() {
+		if c.Name == "configuration" || c.Name == "changes" || c.Name == "log" {
+			continue // a text as somebody wrote it
+		}
+		command := strings.TrimSpace("show " + c.Name + " " + map[string]string{"service": "web"}[c.Name])
+		var out bytes.Buffer
+		s := &Session{
+			API: f, Actor: api.Actor{User: "ann", Role: api.Viewer, From: "10.0.0.1", Session: "s1"}, In: strings.NewReader(""), Out: &out, Err: &out,
+			Registry: &Registry{}, Terminal: &Terminal{Width: 80, Height: 24, Type: "vt100"}, Now: func() time.Time { return noon },
+		}
+		s.Exec(t.Context(), command)
+		shown := strings.ReplaceAll(out.String(), "\r", "")
+		if strings.Contains("interfaces rates real-servers revisions service services", c.Name) {
+			transcript.WriteString("lb1> " + command + "\n" + shown + "\n")
+		}
+		for line := range strings.Lines(shown) {
+			if w := cells.Width(strings.TrimSuffix(line, "\n")); w > 80 {
+				t.Errorf("%s: %d cells: %s", command, w, line)
+			}
+		}
+	}
+	golden(t, "eighty-columns", transcript.String())
+}
+
+// busy is what a service may have counted that gets 10 Gbit/s.
+var busy = api.Statistics{
+	Connections: 987_654_321, InPackets: 987_654_321_987, OutPackets: 987_654_321, InBytes: 987 << 40, OutBytes: 987 << 30,
+	ConnectionRate: 98_765, InPacketRate: 987_654, OutPacketRate: 987_654, InByteRate: 1_250_000_000, OutByteRate: 98_000_000,
 }
 
 func golden(t *testing.T, name, got string) {

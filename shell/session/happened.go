@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"dipper/appliance/api"
@@ -119,5 +121,9 @@ func (c *call) event(e api.Event) {
 	if e.Actor != (api.Actor{}) {
 		by = who(e.Actor) + ": "
 	}
-	c.printf("%s  %-8s  %s%s\n", e.Time.UTC().Format(time.DateTime), e.Kind, by, cells.Safe(e.Text))
+	head := fmt.Sprintf("%s  %-9s  ", e.Time.UTC().Format(time.DateTime), e.Kind)
+	for _, part := range cells.Wrap(by+cells.Safe(e.Text), c.style.Width-len(head)) {
+		c.printf("%s%s\n", head, part)
+		head = strings.Repeat(" ", len(head))
+	}
 }

@@ -136,7 +136,7 @@ func monitorServices(ctx context.Context, c *call, size terminal.Size) ([]string
 	if err != nil {
 		return nil, err
 	}
-	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", ">Inactive", "~>New/s", "~>In", "~>Out")
+	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", "~>Inactive", "~>New/s", "~>In", "~>Out")
 	for _, s := range services {
 		active, inactive := connectionsOf(s)
 		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive), c.style.Count(s.Statistics.ConnectionRate),

@@ -93,7 +93,7 @@ func showRevisions() *command {
 }
 
 func drawRevisions(c *call, revisions []api.Revision) error {
-	t := c.style.Table(">Number", "Time (UTC)", "User", "Via", "Comment")
+	t := c.style.Table(">Number", "Time (UTC)", "User", "~Via", "Comment")
 	for _, r := range revisions {
 		t.Row(strconv.Itoa(r.Number), c.style.Time(r.Time), orDash(r.User), orDash(r.Via), cells.Safe(r.Comment))
 	}
@@ -151,7 +151,7 @@ func (c *call) section(heading string, lines []string, mood output.Mood) {
 }
 
 func drawCandidates(c *call, candidates []api.Candidate) error {
-	t := c.style.Table("Owner", "Since", "Kind", "Changed", "Base", "Session")
+	t := c.style.Table("Owner", "Since", "~Kind", "Changed", "Base", "~Session")
 	for _, k := range candidates {
 		kind := "private"
 		if k.Shared {

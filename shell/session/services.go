@@ -35,14 +35,16 @@ func weight(rs api.RealServer) string {
 	return fmt.Sprintf("%d of %d", rs.Weight, rs.Configured)
 }
 
+// drawServices shows services and, below each, its real servers. In the column
+// of methods are those of scheduling and of forwarding, as ipvsadm has it.
 func drawServices(c *call, services []api.Service) error {
-	t := c.style.Table("Service", "Address", "Scheduler", "Forward", ">Weight", "State", ">Active", ">Inactive", "~>New/s", "~>In", "~>Out")
+	t := c.style.Table("Service", "Address", "~Method", ">Weight", "State", ">Active", "~>Inactive", "~>New/s", "~>In", "~>Out")
 	for _, s := range services {
 		active, inactive := connectionsOf(s)
-		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", "", states(c.style, s), c.style.Count(active), c.style.Count(inactive),
+		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, s.Scheduler, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive),
 			c.style.Count(s.Statistics.ConnectionRate), c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
 		for _, rs := range byAddress(s.RealServers) {
-			t.Row("", "  "+rs.Address, "", rs.Forward, weight(rs), paintServer(c.style, rs),
+			t.Row("", "  "+rs.Address, rs.Forward, weight(rs), paintServer(c.style, rs),
 				c.style.Count(uint64(rs.ActiveConnections)), c.style.Count(uint64(rs.InactiveConnections)),
 				c.style.Count(rs.Statistics.ConnectionRate), c.style.BitRate(rs.Statistics.InByteRate), c.style.BitRate(rs.Statistics.OutByteRate))
 		}
@@ -179,7 +181,7 @@ func drawRates(c *call, services []api.Service) error {
 }
 
 func ratesTable(style output.Style, services []api.Service) *output.Table {
-	t := style.Table("Service", "Address", ">New/s", ">In packets/s", ">Out packets/s", ">In", ">Out")
+	t := style.Table("Service", "Address", ">New/s", "~>In pps", "~>Out pps", ">In", ">Out")
 	row := func(name, address string, s api.Statistics) {
 		t.Row(name, address, style.Count(s.ConnectionRate), style.Count(s.InPacketRate), style.Count(s.OutPacketRate),
 			style.BitRate(s.InByteRate), style.BitRate(s.OutByteRate))
@@ -194,7 +196,7 @@ func ratesTable(style output.Style, services []api.Service) *output.Table {
 }
 
 func drawStatistics(c *call, services []api.Service) error {
-	t := c.style.Table("Service", "Address", ">Connections", ">In packets", ">Out packets", ">In", ">Out")
+	t := c.style.Table("Service", "Address", ">Connections", "~>In packets", "~>Out packets", ">In", ">Out")
 	row := func(name, address string, s api.Statistics) {
 		t.Row(name, address, c.style.Count(s.Connections), c.style.Count(s.InPackets), c.style.Count(s.OutPackets),
 			c.style.Bytes(s.InBytes), c.style.Bytes(s.OutBytes))

@@ -83,7 +83,7 @@ func paintState(style output.Style, s api.State) string {
 }
 
 func drawBoot(c *call, steps []api.BootStep) error {
-	t := c.style.Table(">At", ">Took", "Step", "Outcome", "Detail")
+	t := c.style.Table("~>At", ">Took", "Step", "Outcome", "Detail")
 	moods := map[string]output.Mood{"failed": output.Bad, "stopped": output.Warning, "absent": output.Faint, "found": output.Good}
 	inOrder := slices.SortedStableFunc(slices.Values(steps), func(a, b api.BootStep) int { return cmp.Compare(a.At, b.At) })
 	for _, s := range inOrder {
@@ -132,16 +132,16 @@ func yesNo(b bool) string {
 }
 
 func drawInterfaces(c *call, interfaces []api.Interface) error {
-	t := c.style.Table("Interface", "State", "Addresses", "~>MTU", "~>Speed", ">In", ">Out", ">Errors", ">Drops", "~MAC", "~Kind")
+	t := c.style.Table("Interface", "State", "Addresses", ">Errors", ">Drops", "~>In", "~>Out", "~>MTU", "~>Speed", "~MAC", "~Kind")
 	for _, i := range interfaces {
 		speed := ""
 		if i.Speed > 0 {
 			speed = c.style.BitRate(uint64(i.Speed) * 1_000_000 / 8)
 		}
-		addresses := append(slices.Clone(i.Addresses), lease(i)...)
+		addresses := append(slices.Clone(i.Addresses), c.lease(i)...)
 		first := strings.Join(addresses[:min(1, len(addresses))], "")
-		t.Row(i.Name, link(c.style, i), first, strconv.Itoa(i.MTU), speed, c.style.Bytes(i.InBytes), c.style.Bytes(i.OutBytes),
-			c.style.Count(i.InErrors+i.OutErrors), c.style.Count(i.InDrops+i.OutDrops), i.MAC, i.Kind)
+		t.Row(i.Name, link(c.style, i), first, c.style.Count(i.InErrors+i.OutErrors), c.style.Count(i.InDrops+i.OutDrops),
+			c.style.Bytes(i.InBytes), c.style.Bytes(i.OutBytes), strconv.Itoa(i.MTU), speed, i.MAC, i.Kind)
 		for _, a := range addresses[min(1, len(addresses)):] {
 			t.Row("", "", a)
 		}
@@ -149,11 +149,17 @@ func drawInterfaces(c *call, interfaces []api.Interface) error {
 	return c.table(t, "there are no interfaces")
 }
 
-func lease(i api.Interface) []string {
+// lease writes what a DHCP server gave, on several lines where a window is
+// narrow.
+func (c *call) lease(i api.Interface) []string {
 	if i.Lease == "" {
 		return nil
 	}
-	return []string{"lease: " + cells.Safe(i.Lease)}
+	const narrow, room = 120, 25 // cells; the room is that of an IPv6 address of the link
+	if c.style.Width == 0 || c.style.Width >= narrow {
+		return []string{"lease: " + cells.Safe(i.Lease)}
+	}
+	return cells.Wrap("lease: "+cells.Safe(i.Lease), room)
 }
 
 func link(style output.Style, i api.Interface) string {
@@ -167,7 +173,7 @@ func link(style output.Style, i api.Interface) string {
 }
 
 func drawRoutes(c *call, routes []api.Route) error {
-	t := c.style.Table("To", "Via", "Interface", "Source", ">Metric", "Made by", "Table")
+	t := c.style.Table("To", "Via", "Interface", "~Source", "~>Metric", "~Made by", "~Table")
 	for _, r := range routes {
 		to := r.To
 		if to == "0.0.0.0/0" || to == "::/0" {
@@ -274,7 +280,7 @@ func users(_ context.Context, c *call) ([]Presence, error) {
 }
 
 func drawUsers(c *call, sessions []Presence) error {
-	t := c.style.Table("User", "Role", "From", "Since", "Idle", "Doing")
+	t := c.style.Table("User", "~Role", "From", "Since", "Idle", "Doing")
 	for _, p := range sessions {
 		doing := p.Doing
 		if p.Actor.Session == c.Actor.Session && doing != "" {
