@@ -55,8 +55,7 @@ func runControl(ctx context.Context, arguments []string) error {
 	}
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", remote.ControlSocket(arguments[1]))
+			return remote.Control(ctx, arguments[1])
 		},
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dipper/"+strings.TrimPrefix(arguments[2], "/"), nil)

@@ -52,6 +52,7 @@ func start(ctx context.Context, d *lab.Description, dir string) (*lab.Cluster, e
 	if err != nil {
 		return nil, err
 	}
+	options.Waiting = func() { fmt.Println("two other clusters are up on this host: waiting for one of them to end ...") }
 	return lab.Start(ctx, d, options)
 }
 

@@ -27,6 +27,7 @@ type Options struct {
 	Dir         string // keeps command lines, console logs and captures; made if missing
 	Accelerator machine.Accelerator
 	Patience    time.Duration // until every machine must be ready; 10 minutes if 0
+	Waiting     func()        // called once if other clusters must end first; nil: nobody is told
 }
 
 // defaultPatience bounds a start that hangs. Fourteen machines on a host with a load
@@ -88,6 +89,9 @@ func prepare(ctx context.Context, d *Description, o Options) (*Cluster, error) {
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}
+	if o.Waiting == nil {
+		o.Waiting = func() {}
+	}
 	c := &Cluster{description: d, options: o, lans: make(map[string]*lan), members: make(map[string]*Member)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	err := c.prepareFiles(ctx)
@@ -100,8 +104,12 @@ func prepare(ctx context.Context, d *Description, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-func (c *Cluster) prepareFiles(ctx context.Context) (err error) {
-	if c.slot, err = takeSlot(ctx); err != nil {
+func (c *Cluster) prepareFiles(ctx context.Context) error {
+	dir, err := slotDir()
+	if err != nil {
+		return err
+	}
+	if c.slot, err = takeSlot(ctx, dir, c.options.Waiting); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(c.description.Nodes, func(n *Node) bool { return n.Peer || n.Reference }) {
@@ -241,11 +249,8 @@ func lastLines(text string) string {
 	return strings.Join(lines[max(len(lines)-count, 0):], "\n")
 }
 
-// kernelCommandLine of every machine. A panic ends it at once. The kernel counts
-// timer interrupts for 40 ms of processor time to see whether its timer works,
-// and panics if there are too few (arch/x86/kernel/apic/io_apic.c,
-// timer_irq_works): on a busy host without KVM there sometimes are.
-const kernelCommandLine = "console=ttyS0 panic=-1 no_timer_check"
+// kernelCommandLine of every machine. A panic ends it at once.
+const kernelCommandLine = "console=ttyS0 panic=-1"
 
 // memory in MiB. An appliance has what it promises to need; a peer unpacks its
 // 50 MB into memory.

@@ -34,7 +34,7 @@ const statusInterval = 200 * time.Millisecond
 
 // awaitAppliance waits until the control plane says that the machine is up.
 func (m *Member) awaitAppliance(ctx context.Context, c *Cluster) error {
-	socket := filepath.Join(c.run, m.node.Name+".control")
+	socket := filepath.Join(c.run, m.node.Name+controlSocket)
 	control, err := serveControl(c.ctx, m.machine, socket)
 	if err != nil {
 		return err

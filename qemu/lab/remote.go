@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"dipper/qemu/ether"
@@ -22,6 +26,14 @@ import (
 // runLink is the link in a cluster's directory to where its sockets are.
 const runLink = "run"
 
+// The sockets there: the cluster's own, and what a machine's are called behind
+// its name.
+const (
+	labSocket      = "lab"
+	terminalSocket = ".terminal"
+	controlSocket  = ".control"
+)
+
 // Offer lets other processes of the host reach the cluster, through Find: its
 // consoles, its peers, its machines' switches and cables. It lasts until Close.
 func (c *Cluster) Offer() error {
@@ -29,7 +41,7 @@ func (c *Cluster) Offer() error {
 	if err := errors.Join(os.RemoveAll(link), os.Symlink(c.run, link)); err != nil {
 		return err
 	}
-	listener, err := net.Listen("unix", filepath.Join(c.run, "lab"))
+	listener, err := net.Listen("unix", filepath.Join(c.run, labSocket))
 	if err != nil {
 		return err
 	}
@@ -57,7 +69,7 @@ func (c *Cluster) serveRun(w http.ResponseWriter, r *http.Request) {
 	script, err := io.ReadAll(r.Body)
 	switch {
 	case m == nil || m.peer == nil:
-		http.Error(w, fmt.Sprintf("no peer %q here", r.PathValue("peer")), http.StatusNotFound)
+		unknown(w, "peer", r.PathValue("peer"), c.peers())
 		return
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -89,8 +101,12 @@ var machineActions = map[string]func(context.Context, *machine.Machine) error{
 
 func (c *Cluster) serveMachine(w http.ResponseWriter, r *http.Request) {
 	m, action := c.members[r.PathValue("machine")], machineActions[r.PathValue("action")]
-	if m == nil || action == nil {
-		http.Error(w, fmt.Sprintf("no machine %q or no action %q", r.PathValue("machine"), r.PathValue("action")), http.StatusNotFound)
+	switch {
+	case m == nil:
+		unknown(w, "machine", r.PathValue("machine"), c.Names())
+		return
+	case action == nil:
+		unknown(w, "action on a machine", r.PathValue("action"), slices.Sorted(maps.Keys(machineActions)))
 		return
 	}
 	if err := action(r.Context(), m.machine); err != nil {
@@ -105,22 +121,47 @@ var portActions = map[string]func(*ether.Port){
 }
 
 func (c *Cluster) servePort(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("machine") + "." + r.PathValue("nic")
-	action := portActions[r.PathValue("action")]
-	for _, m := range c.members {
-		for _, p := range m.ports {
-			if p.Name() == name && action != nil {
-				action(p)
-				return
-			}
+	ports := c.ports()
+	name := r.PathValue("machine") + "/" + r.PathValue("nic")
+	port, action := ports[name], portActions[r.PathValue("action")]
+	switch {
+	case port == nil:
+		unknown(w, "network card", name, slices.Sorted(maps.Keys(ports)))
+	case action == nil:
+		unknown(w, "action on a wire", r.PathValue("action"), slices.Sorted(maps.Keys(portActions)))
+	default:
+		action(port)
+	}
+}
+
+// ports are the switches' ports by what is plugged into them: "director/eth0".
+func (c *Cluster) ports() map[string]*ether.Port {
+	ports := make(map[string]*ether.Port)
+	for name, m := range c.members {
+		for i, p := range m.ports {
+			ports[fmt.Sprintf("%s/eth%d", name, i)] = p
 		}
 	}
-	http.Error(w, fmt.Sprintf("no port %q or no action %q", name, r.PathValue("action")), http.StatusNotFound)
+	return ports
+}
+
+// peers are the names of those machines that run commands.
+func (c *Cluster) peers() []string {
+	return slices.DeleteFunc(c.Names(), func(name string) bool { return c.members[name].peer == nil })
+}
+
+// unknown refuses a name, and says which there are.
+func unknown(w http.ResponseWriter, what, name string, there []string) {
+	http.Error(w, noneSuch(what, name, there).Error(), http.StatusNotFound)
+}
+
+func noneSuch(what, name string, there []string) error {
+	return fmt.Errorf("there is no %s %q: expected one of %s", what, name, strings.Join(there, ", "))
 }
 
 // offerConsole attaches whoever connects to the machine's console.
 func (c *Cluster) offerConsole(m *machine.Machine) error {
-	listener, err := net.Listen("unix", filepath.Join(c.run, m.Name()+".terminal"))
+	listener, err := net.Listen("unix", filepath.Join(c.run, m.Name()+terminalSocket))
 	if err != nil {
 		return err
 	}
@@ -152,22 +193,43 @@ type Remote struct {
 // Find finds the cluster that was offered with its files in dir.
 func Find(dir string) (*Remote, error) {
 	run, err := os.Readlink(filepath.Join(dir, runLink))
+	if err == nil {
+		_, err = os.Stat(filepath.Join(run, labSocket)) // the link outlives its cluster
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no cluster is up here (go run ./qemu lab SCENARIO starts one): %w", err)
 	}
 	r := &Remote{run: run}
 	r.http = &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dial(ctx, "lab") },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dial(ctx, filepath.Join(run, labSocket))
+		},
 	}}
 	return r, nil
 }
 
-// ControlSocket is where an appliance's control plane answers HTTP.
-func (r *Remote) ControlSocket(machine string) string { return r.socket(machine + ".control") }
+// Control connects to where an appliance's control plane answers HTTP.
+func (r *Remote) Control(ctx context.Context, machine string) (net.Conn, error) {
+	return r.reach(ctx, "appliance", machine, controlSocket)
+}
 
 // Terminal connects to a machine's console.
 func (r *Remote) Terminal(ctx context.Context, machine string) (net.Conn, error) {
-	return r.dial(ctx, machine+".terminal")
+	return r.reach(ctx, "machine", machine, terminalSocket)
+}
+
+// reach connects to a machine's socket of one kind.
+func (r *Remote) reach(ctx context.Context, what, machine, kind string) (net.Conn, error) {
+	conn, err := dial(ctx, filepath.Join(r.run, machine+kind))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return conn, err
+	}
+	sockets, _ := filepath.Glob(filepath.Join(r.run, "*"+kind)) // the pattern is well-formed
+	var there []string
+	for _, socket := range sockets {
+		there = append(there, strings.TrimSuffix(filepath.Base(socket), kind))
+	}
+	return nil, noneSuch(what, machine, there)
 }
 
 // Run runs a script in a peer.
@@ -208,9 +270,7 @@ func (r *Remote) post(ctx context.Context, path, body string) ([]byte, error) {
 	return answer, err
 }
 
-func (r *Remote) dial(ctx context.Context, name string) (net.Conn, error) {
+func dial(ctx context.Context, socket string) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", r.socket(name))
+	return d.DialContext(ctx, "unix", socket)
 }
-
-func (r *Remote) socket(name string) string { return filepath.Join(r.run, name) }

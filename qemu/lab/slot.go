@@ -22,23 +22,29 @@ type slot struct{ file *os.File }
 // slotInterval is how often a cluster asks whether it is its turn.
 const slotInterval = 200 * time.Millisecond
 
-func takeSlot(ctx context.Context) (*slot, error) {
+// slotDir is where all processes of this user look for slots.
+func slotDir() (string, error) {
 	home, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(home, "dipper")
+	return filepath.Join(home, "dipper"), err
+}
+
+// takeSlot waits for a slot among those whose files are in dir, and calls waiting
+// if it must.
+func takeSlot(ctx context.Context, dir string, waiting func()) (*slot, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	ticker := time.NewTicker(slotInterval)
 	defer ticker.Stop()
-	for {
+	for first := true; ; first = false {
 		for i := range slots {
 			s, err := trySlot(filepath.Join(dir, fmt.Sprintf("lab-slot-%d", i)))
 			if s != nil || err != nil {
 				return s, err
 			}
+		}
+		if first {
+			waiting()
 		}
 		select {
 		case <-ticker.C:
