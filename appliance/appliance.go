@@ -339,6 +339,9 @@ func (b *backend) adopt(ctx context.Context, o Options, source string, text *wri
 	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (plan, error) {
 		r := b.reconciler
 		r.pending, r.saved = kept.pending, kept.saved
+		if r.pending != nil {
+			r.pending.resume(&b.shells)
+		}
 		return r.adopt(ctx, func(in *intent) {
 			in.verbs = kept.verbs
 			configure(source, text, cfg)(in)
@@ -371,9 +374,6 @@ func (b *backend) recall(o Options) recollection {
 	}
 	if kept.pending, err = b.running.loadPending(); err != nil {
 		o.Log.Error("an unconfirmed commit stays until the next boot", "error", err)
-	}
-	if kept.pending != nil {
-		b.shells.resume(kept.pending.Actor.Session, kept.pending.Shell)
 	}
 	saved, err := b.saved()
 	kept.saved = parsedOr(nil, saved)

@@ -16,10 +16,6 @@ import (
 	"dipper/appliance/ipvs"
 )
 
-// lostPatience is how long an unconfirmed commit outlives the session that made
-// it, when that was lost.
-const lostPatience = time.Minute
-
 // maxConfirm is how long a commit may wait to be confirmed.
 const maxConfirm = 366 * 24 * time.Hour
 
@@ -32,23 +28,6 @@ func checkComment(comment string) error {
 		return &api.Error{Message: fmt.Sprintf("comment: %d bytes: expected at most %d", len(comment), maxComment)}
 	}
 	return nil
-}
-
-// unconfirmed is a commit that ends by itself unless somebody confirms it. It
-// is kept where a restarted control plane finds it and a reboot does not: what
-// nobody confirmed is never booted with.
-type unconfirmed struct {
-	// What ran before, and comes back.
-	Source string     `json:"source"`
-	YAML   []byte     `json:"yaml"`
-	Verbs  []keptVerb `json:"verbs,omitempty"`
-
-	// Deadline is the time since the kernel's start, which does not jump when
-	// the clock is set.
-	Deadline time.Duration `json:"deadline"`
-	Actor    api.Actor     `json:"actor"`
-	Shell    process       `json:"shell,omitzero"` // which the actor's session is in
-	Comment  string        `json:"comment,omitempty"`
 }
 
 // Commit makes a candidate the running configuration and, unless it is to be
@@ -160,7 +139,7 @@ func (b *backend) commitConfirmed(ctx context.Context, commit prepared, o api.Co
 	next := *pending
 	next.Deadline = r.uptime() + time.Duration(o.Confirm)
 	next.Actor, next.Comment = api.ActorOf(ctx), o.Comment
-	next.Shell = b.shells.process(next.Actor.Session)
+	next.attendance = attendedBy(next.Actor, b.shells.process(next.Actor.Session))
 	// It is kept before anything is done: a control plane that is killed in
 	// between goes back as well.
 	if err := r.running.savePending(&next); err != nil {
@@ -309,23 +288,6 @@ func (r *reconciler) revert(ctx context.Context, why string) (plan, error) {
 	r.pending = nil
 	r.publish()
 	return p, err
-}
-
-// sessionLost shortens the life of an unconfirmed commit whose session is gone.
-func (r *reconciler) sessionLost(ctx context.Context, session string) {
-	if r.pending == nil || session == "" || r.pending.Actor.Session != session {
-		return
-	}
-	soon := r.uptime() + lostPatience
-	if r.pending.Deadline <= soon {
-		return
-	}
-	shorter := *r.pending
-	shorter.Deadline = soon
-	r.pending = &shorter
-	r.publish()
-	r.events.add(ctx, eventCommit, "the session of %s was lost: the unconfirmed commit ends in %s unless somebody confirms it",
-		orRoot(shorter.Actor.User), lostPatience)
 }
 
 // who names an actor.

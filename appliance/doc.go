@@ -41,6 +41,7 @@
 //	candidates.go      editing
 //	configurations.go  showing, completing and comparing
 //	commit.go          committing, confirming, taking back
+//	unconfirmed.go     until when a commit may be confirmed, and who is there to
 //	save.go            what the machine boots with, and on which volume
 //	services.go        the table: services
 //	servers.go         verbs, clearing

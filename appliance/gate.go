@@ -293,7 +293,7 @@ func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
 }
 
 // SessionEnded forgets the session's private candidates, and undoes its
-// unconfirmed commit soon when it was lost.
+// unconfirmed commit soon when it was lost and nobody comes.
 func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) error {
 	if actor := api.ActorOf(ctx); actor.Role != "" && actor.Session != session {
 		return &api.Error{Message: fmt.Sprintf("session %q is another's", session)}
@@ -308,11 +308,11 @@ func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) e
 		}
 	}
 	b.candidates.mu.Unlock()
-	if !lost {
-		return errors.Join(errs...)
+	if !lost && b.board.await(ctx, -1).ConfirmBy.IsZero() {
+		return errors.Join(errs...) // nobody who leaves waits for the reconciler
 	}
 	_, err := submit(ctx, b.reconciler, func(ctx context.Context) (struct{}, error) {
-		b.reconciler.sessionLost(ctx, session)
+		b.reconciler.sessionEnded(ctx, session, lost)
 		return struct{}{}, nil
 	})
 	return errors.Join(append(errs, err)...)

@@ -316,7 +316,7 @@ func (r *reconciler) publish() {
 			s.Source = r.in.source
 		}
 		if r.pending != nil {
-			s.ConfirmBy = r.events.now().Add(r.pending.Deadline - r.uptime()).Round(time.Second)
+			s.ConfirmBy = r.events.now().Add(r.pending.end() - r.uptime()).Round(time.Second)
 		}
 	})
 	r.setAlarm()
@@ -326,8 +326,8 @@ func (r *reconciler) publish() {
 // ends.
 func (r *reconciler) setAlarm() {
 	_, next := r.in.verbs.ended(r.uptime())
-	if r.pending != nil && (next == 0 || r.pending.Deadline < next) {
-		next = r.pending.Deadline
+	if r.pending != nil && (next == 0 || r.pending.end() < next) {
+		next = r.pending.end()
 	}
 	if r.alarm != nil && next != 0 {
 		r.alarm.Reset(max(0, next-r.uptime()))
@@ -337,7 +337,7 @@ func (r *reconciler) setAlarm() {
 // expire ends what is over: verbs, and the unconfirmed commit.
 func (r *reconciler) expire(ctx context.Context) {
 	// The outcome is on the board, and is tried again with every audit.
-	if r.pending != nil && r.pending.Deadline <= r.uptime() {
+	if r.pending != nil && r.pending.end() <= r.uptime() {
 		_, _ = r.revert(ctx, "undone: nobody confirmed it")
 	}
 	over, _ := r.in.verbs.ended(r.uptime())

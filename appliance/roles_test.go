@@ -48,6 +48,7 @@ var routeRoles = map[string]struct {
 	"POST /v1/config/show?of=running with secrets": {"admin", `{"secrets": true}`},
 	"POST /v1/connections":                         {"viewer", `{}`},
 	"POST /v1/audit":                               {"viewer", `{"kind": "command", "text": "show", "result": "ok"}`},
+	"POST /v1/sessions/began":                      {"viewer", ``},
 	"POST /v1/sessions/ended":                      {"viewer", `{"session": "own"}`},
 	"POST /v1/sessions/ended of another":           {"root", `{"session": "s1"}`},
 

@@ -27,7 +27,6 @@ func (s starts) of(pid int) (uint64, error) {
 // is in. It tells nobody; the control plane, restarted in between or not,
 // notices, and undoes the commit a minute later instead of in ten.
 func TestKilledShell(t *testing.T) {
-	const shell = 64
 	for name, tt := range map[string]struct {
 		then  starts // the processes that are there after the commit
 		plane bool   // the control plane is killed, too

@@ -202,6 +202,7 @@ func (ch *channel) start(ctx context.Context, w work) bool {
 	ch.begin = func() {
 		ok := ch.connection.goes(func() {
 			defer close(ch.ran)
+			ch.tellBegin(ctx)
 			status := ch.run(ctx, w)
 			ch.tellEnd(ctx)
 			ch.finish(status)
@@ -296,15 +297,21 @@ func (ch *channel) finish(status int) {
 	_ = ch.stream.Close()
 }
 
+// tellBegin tells the control plane that somebody has logged in. One more
+// session on his connection is no login; and whoever may give but one command
+// cannot do what the control plane is told for.
+func (ch *channel) tellBegin(ctx context.Context) {
+	if ch.grant.ForceCommand != "" {
+		return
+	}
+	ch.connection.arrived.Do(func() { tellBegin(ctx, ch.connection.server.Gate, ch.connection.server.Log) })
+}
+
 // tellEnd tells the control plane that the session is over: by its user's
 // will, or because its connection broke.
 func (ch *channel) tellEnd(ctx context.Context) {
 	lost := ch.gone.Load() || ch.lost.Load() || ch.broken.Load() && !ch.there()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
-	defer cancel()
-	if err := ch.connection.server.Gate.SessionEnded(ctx, ch.id, lost); err != nil {
-		ch.connection.server.Log.Warn("ssh: the end of a session was not told", "session", ch.id, "lost", lost, "error", err)
-	}
+	tellEnd(ctx, ch.connection.server.Gate, ch.connection.server.Log, ch.id, lost)
 }
 
 // there asks whether the client still has the channel: input ends when the

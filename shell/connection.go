@@ -33,6 +33,7 @@ type connection struct {
 	done    chan struct{} // closed at its end
 	active  atomic.Int64  // when it was last in use, as UnixNano
 	watched sync.Once
+	arrived sync.Once      // the control plane was told of the login
 	running sync.WaitGroup // its sessions
 
 	mu       sync.Mutex

@@ -279,6 +279,7 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 	defer cancel()
 	defer context.AfterFunc(ctx, view.close)()
 	c.note(ctx, who, "login by "+g.Means+" on "+c.name, "ok")
+	tellBegin(ctx, c.gate, c.log)
 	size := device.Size()
 	serial := size.Width == 0
 	if serial {
@@ -297,7 +298,7 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 		}
 	}
 	c.note(ctx, who, "logout", "ok")
-	c.tellEnd(ctx, who.Session, lost || ctx.Err() != nil)
+	tellEnd(ctx, c.gate, c.log, who.Session, lost || ctx.Err() != nil)
 	_, err = io.WriteString(device, "\r\n")
 	return err
 }
@@ -337,13 +338,5 @@ func (c *console) note(ctx context.Context, who api.Actor, text, result string) 
 	defer cancel()
 	if err := c.gate.Audit(ctx, api.AuditEntry{Kind: "session", Text: text, Result: result}); err != nil {
 		c.log.Warn("console: not among the events", "text", text, "result", result, "error", err)
-	}
-}
-
-func (c *console) tellEnd(ctx context.Context, id string, lost bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
-	defer cancel()
-	if err := c.gate.SessionEnded(ctx, id, lost); err != nil {
-		c.log.Warn("console: the end of a session was not told", "session", id, "error", err)
 	}
 }

@@ -32,6 +32,7 @@ type gate struct {
 	access  api.Access
 	changed chan struct{}
 	hostKey []byte
+	began   []api.Actor
 	ended   map[string]bool // whether lost, by session
 	notes   []string        // "user text: result"
 	more    chan struct{}   // closed and renewed with every note and end
@@ -90,6 +91,14 @@ func (g *gate) Audit(ctx context.Context, e api.AuditEntry) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.notes = append(g.notes, strings.TrimSpace(api.ActorOf(ctx).User+" "+e.Text+": "+e.Result))
+	g.told()
+	return nil
+}
+
+func (g *gate) SessionBegan(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.began = append(g.began, api.ActorOf(ctx))
 	g.told()
 	return nil
 }

@@ -16,6 +16,10 @@ type Gate interface {
 	HostKey(ctx context.Context) (HostKey, error)
 	// Audit records a command or a login in the log and among the events.
 	Audit(ctx context.Context, e AuditEntry) error
+	// SessionBegan tells that the Actor has just logged in, and may give any
+	// command of his role in his session. Another session on a connection that
+	// was there before is no login.
+	SessionBegan(ctx context.Context) error
 	// SessionEnded tells that an Actor.Session is over; lost when it ended
 	// without its user's will.
 	SessionEnded(ctx context.Context, session string, lost bool) error

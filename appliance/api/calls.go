@@ -211,6 +211,12 @@ func (c *Client) Audit(ctx context.Context, e AuditEntry) error {
 	return err
 }
 
+// SessionBegan implements Gate.
+func (c *Client) SessionBegan(ctx context.Context) error {
+	_, err := post[struct{}](ctx, c, "/v1/sessions/began", struct{}{})
+	return err
+}
+
 // SessionEnded implements Gate.
 func (c *Client) SessionEnded(ctx context.Context, session string, lost bool) error {
 	_, err := post[struct{}](ctx, c, "/v1/sessions/ended", sessionQuery{session, lost})

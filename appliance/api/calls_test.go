@@ -131,6 +131,11 @@ func (e *everything) Access(ctx context.Context, newerThan int) (api.Access, err
 	return api.Access{Generation: newerThan}, nil
 }
 
+func (e *everything) SessionBegan(ctx context.Context) error {
+	e.note(ctx, "began")
+	return nil
+}
+
 func (e *everything) SessionEnded(ctx context.Context, session string, lost bool) error {
 	e.note(ctx, session, lost)
 	return nil
@@ -169,10 +174,13 @@ func TestCallsArriveAsTheyWereAsked(t *testing.T) {
 	if path, err := c.CandidatePath(ctx, "1", []string{"serv", "w b"}); err != nil || !cmp.Equal(path, []string{"services", "w b"}) {
 		t.Errorf("CandidatePath = %q, %v", path, err)
 	}
+	if err := c.SessionBegan(ctx); err != nil {
+		t.Error(err)
+	}
 	if err := c.SessionEnded(ctx, "s1", true); err != nil {
 		t.Error(err)
 	}
-	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "running", next, "7", "running", "1", []string{"serv", "w b"}, "s1", true}
+	want := []any{verb, "a/b", o, "1", "a b&c", "9", "saved", show, "running", next, "7", "running", "1", []string{"serv", "w b"}, "began", "s1", true}
 	if diff := cmp.Diff(want, e.asked); diff != "" || e.actor != anna {
 		t.Errorf("asked by %+v (-want +got):\n%s", e.actor, diff)
 	}

@@ -91,6 +91,7 @@ func (a *agreeable) HostKey(ctx context.Context) (api.HostKey, error) {
 	return api.HostKey{}, nil
 }
 func (a *agreeable) Audit(ctx context.Context, e api.AuditEntry) error { a.note(ctx, e); return nil }
+func (a *agreeable) SessionBegan(ctx context.Context) error            { a.note(ctx); return nil }
 func (a *agreeable) SessionEnded(ctx context.Context, session string, lost bool) error {
 	a.note(ctx, session, lost)
 	return nil

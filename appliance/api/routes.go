@@ -164,6 +164,9 @@ func routeGate(mux *http.ServeMux, b Gate) {
 	mux.HandleFunc("POST /v1/audit", asked(func(ctx context.Context, _ *http.Request, q AuditEntry) (any, error) {
 		return struct{}{}, b.Audit(ctx, q)
 	}))
+	mux.HandleFunc("POST /v1/sessions/began", answer(func(r *http.Request) (any, error) {
+		return struct{}{}, b.SessionBegan(r.Context())
+	}))
 	mux.HandleFunc("POST /v1/sessions/ended", asked(func(ctx context.Context, _ *http.Request, q sessionQuery) (any, error) {
 		return struct{}{}, b.SessionEnded(ctx, q.Session, q.Lost)
 	}))

@@ -3,9 +3,11 @@ package network
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,172 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
+
+// fakeNetwork is a link with a DHCP server on it, in fake time. It writes down
+// what happens and when.
+type fakeNetwork struct {
+	t      *testing.T
+	start  time.Time
+	up     chan bool
+	mu     sync.Mutex
+	lines  []string
+	script func(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 // the server's answers; nil: it is silent
+}
+
+func newFakeNetwork(t *testing.T) *fakeNetwork {
+	return &fakeNetwork{t: t, start: time.Now(), up: make(chan bool, 1)}
+}
+
+func (f *fakeNetwork) note(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := time.Since(f.start).Round(time.Second)
+	f.lines = append(f.lines, fmt.Sprintf("%v ", at)+fmt.Sprintf(format, args...))
+}
+
+// serve sets how the server answers from now on.
+func (f *fakeNetwork) serve(script func(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.script = script
+}
+
+// log gives what happened since the last call.
+func (f *fakeNetwork) log() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lines := f.lines
+	f.lines = nil
+	return lines
+}
+
+func (f *fakeNetwork) carrier(context.Context, string) (<-chan bool, error) { return f.up, nil }
+
+func (f *fakeNetwork) hardwareAddress(string) (net.HardwareAddr, error) {
+	return net.HardwareAddr{0x52, 0x54, 0, 0, 0, 1}, nil
+}
+
+func (f *fakeNetwork) unconfigured(string) (net.PacketConn, error) {
+	return &fakeConn{network: f, replies: make(chan []byte, 8), closed: make(chan struct{})}, nil
+}
+
+func (f *fakeNetwork) configured(string, netip.Addr) (net.PacketConn, error) {
+	return f.unconfigured("")
+}
+
+type fakeConn struct {
+	net.PacketConn
+	network *fakeNetwork
+	replies chan []byte
+	closed  chan struct{}
+}
+
+func (c *fakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case r := <-c.replies:
+		return copy(b, r), nil, nil
+	case <-c.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (c *fakeConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	m, err := dhcpv4.FromBytes(b)
+	if err != nil {
+		c.network.t.Errorf("client sent nonsense: %v", err)
+		return 0, err
+	}
+	c.network.note("%s", summary(m, to))
+	c.network.mu.Lock()
+	script := c.network.script
+	c.network.mu.Unlock()
+	if script != nil {
+		for _, r := range script(m) {
+			c.replies <- r.ToBytes()
+		}
+	}
+	return len(b), nil
+}
+
+func (c *fakeConn) Close() error { close(c.closed); return nil }
+
+// summary is a message as one line: "REQUEST to 192.168.4.1 ciaddr 192.168.4.77".
+func summary(m *dhcpv4.DHCPv4, to net.Addr) string {
+	s := m.MessageType().String()
+	if a := to.(*net.UDPAddr); !a.IP.Equal(net.IPv4bcast) {
+		s += " to " + a.IP.String()
+	}
+	if !m.ClientIPAddr.IsUnspecified() {
+		s += " ciaddr " + m.ClientIPAddr.String()
+	}
+	if ip := m.RequestedIPAddress(); ip != nil {
+		s += " wants " + ip.String()
+	}
+	if id := m.ServerIdentifier(); id != nil {
+		s += " of " + id.String()
+	}
+	return s
+}
+
+// server answers as a DHCP server with one address and a lease of an hour.
+func server(t *testing.T, options ...dhcpv4.Modifier) func(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+	return func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+		kind := dhcpv4.MessageTypeAck
+		if m.MessageType() == dhcpv4.MessageTypeDiscover {
+			kind = dhcpv4.MessageTypeOffer
+		}
+		return []*dhcpv4.DHCPv4{reply(t, m, kind, options...)}
+	}
+}
+
+func reply(t *testing.T, m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, options ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	r, err := dhcpv4.NewReplyFromRequest(m, append([]dhcpv4.Modifier{
+		dhcpv4.WithMessageType(kind),
+		dhcpv4.WithYourIP(net.IPv4(192, 168, 4, 77)),
+		dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 168, 4, 1))),
+		dhcpv4.WithLeaseTime(3600),
+	}, options...)...)
+	if err != nil {
+		t.Error(err)
+	}
+	return r
+}
+
+func silent(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 { return nil }
+
+// client runs a client on the network until the test ends.
+func (f *fakeNetwork) client(known *Lease) {
+	ctx, stop := context.WithCancel(f.t.Context())
+	c := &DHCPClient{
+		Link: "eth0", Hostname: "lb1", Known: known,
+		OnLease:  func(l Lease) { f.note("lease %s", l.Address) },
+		OnExpiry: func(string) { f.note("expiry") },
+		wire:     f, jitter: func(time.Duration) time.Duration { return 0 },
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	f.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			f.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// pass lets time pass and gives what happened.
+func (f *fakeNetwork) pass(d time.Duration) []string {
+	time.Sleep(d)
+	synctest.Wait()
+	return f.log()
+}
+
+func check(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
 
 func TestDHCPLeaseIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -161,6 +329,118 @@ func TestDHCPKnownLeaseIsConfirmed(t *testing.T) {
 	})
 }
 
+func TestParseLease(t *testing.T) {
+	request, err := dhcpv4.New(dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name    string
+		options []dhcpv4.Modifier
+		want    func(*Lease) // changes to the plain lease; nil: an error
+	}{
+		{"plain", nil, func(*Lease) {}},
+		{"router and name servers", []dhcpv4.Modifier{
+			dhcpv4.WithRouter(net.IPv4(192, 168, 4, 254)), dhcpv4.WithDNS(net.IPv4(192, 168, 4, 53), net.IPv4zero),
+		}, func(l *Lease) {
+			l.Gateway = netip.MustParseAddr("192.168.4.254")
+			l.NameServers = []netip.Addr{netip.MustParseAddr("192.168.4.53")}
+		}},
+		{"classless routes replace the router", []dhcpv4.Modifier{
+			dhcpv4.WithRouter(net.IPv4(192, 168, 4, 254)),
+			dhcpv4.WithGeneric(dhcpv4.OptionClasslessStaticRoute, []byte{0, 192, 168, 4, 1, 24, 198, 51, 100, 0, 0, 0, 0}),
+		}, func(l *Lease) {
+			l.Routes = []Route{
+				{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.4.1"), Link: "eth0"},
+				{To: netip.MustParsePrefix("198.51.100.0/24"), Link: "eth0"},
+			}
+		}},
+		{"for ever", []dhcpv4.Modifier{dhcpv4.WithLeaseTime(0xffffffff)}, func(l *Lease) { l.T1, l.T2, l.ExpiresAfter = 0, 0, 0 }},
+		{"times of the server", []dhcpv4.Modifier{
+			dhcpv4.WithOption(dhcpv4.OptRenewTimeValue(time.Minute)), dhcpv4.WithOption(dhcpv4.OptRebindingTimeValue(2 * time.Minute)),
+		}, func(l *Lease) { l.T1, l.T2 = time.Minute, 2*time.Minute }},
+		{"times in the wrong order", []dhcpv4.Modifier{
+			dhcpv4.WithOption(dhcpv4.OptRenewTimeValue(2 * time.Hour)), dhcpv4.WithOption(dhcpv4.OptRebindingTimeValue(3 * time.Hour)),
+		}, func(*Lease) {}},
+		{"no mask", []dhcpv4.Modifier{dhcpv4.WithoutOption(dhcpv4.OptionSubnetMask)}, func(*Lease) {}},
+		{"option 224", []dhcpv4.Modifier{
+			dhcpv4.WithGeneric(dhcpv4.GenericOptionCode(224), []byte("http://192.168.4.1/lb1")), dhcpv4.WithOption(dhcpv4.OptBootFileName("http://other/x.yaml")),
+		}, func(l *Lease) { l.ConfigURL = "http://192.168.4.1/lb1" }},
+		{"bootfile is a URL", []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptBootFileName("https://boot.example/lb1.yml"))},
+			func(l *Lease) { l.ConfigURL = "https://boot.example/lb1.yml" }},
+		{"bootfile on a TFTP server", []dhcpv4.Modifier{
+			dhcpv4.WithOption(dhcpv4.OptBootFileName("/dipper/lb1.yaml")), dhcpv4.WithOption(dhcpv4.OptTFTPServerName("192.168.4.2")),
+		}, func(l *Lease) { l.ConfigURL = "tftp://192.168.4.2/dipper/lb1.yaml" }},
+		{"bootfile of a loader", []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptBootFileName("pxelinux.0"))}, func(*Lease) {}},
+		{"bootfile with another scheme", []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptBootFileName("file:///etc/x.yaml"))}, func(*Lease) {}},
+		{"no address", []dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4zero)}, nil},
+		{"multicast address", []dhcpv4.Modifier{dhcpv4.WithYourIP(net.IPv4(224, 0, 0, 1))}, nil},
+		{"mask with holes", []dhcpv4.Modifier{dhcpv4.WithNetmask(net.IPv4Mask(255, 0, 255, 0))}, nil},
+		{"no lease time", []dhcpv4.Modifier{dhcpv4.WithoutOption(dhcpv4.OptionIPAddressLeaseTime)}, nil},
+		{"lease time of a second", []dhcpv4.Modifier{dhcpv4.WithLeaseTime(1)}, nil},
+	}
+	sent := time.Unix(1000, 0)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := parseLease("eth0", reply(t, request, dhcpv4.MessageTypeAck, test.options...), sent)
+			if test.want == nil {
+				if err == nil {
+					t.Errorf("no error for %+v", got)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Lease{
+				Link: "eth0", Address: netip.MustParsePrefix("192.168.4.77/24"), Server: netip.MustParseAddr("192.168.4.1"),
+				Acquired: sent, T1: 30 * time.Minute, T2: 52*time.Minute + 30*time.Second, ExpiresAfter: time.Hour,
+			}
+			test.want(&want)
+			if diff := cmp.Diff(want, got, netipByValue); diff != "" {
+				t.Errorf("lease (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// FuzzLease feeds the client's parser what any machine on the link can send.
+func FuzzLease(f *testing.F) {
+	request, err := dhcpv4.New(dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest))
+	if err != nil {
+		f.Fatal(err)
+	}
+	ack, err := dhcpv4.NewReplyFromRequest(request, dhcpv4.WithMessageType(dhcpv4.MessageTypeAck),
+		dhcpv4.WithYourIP(net.IPv4(192, 168, 4, 77)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithLeaseTime(3600),
+		dhcpv4.WithGeneric(dhcpv4.OptionClasslessStaticRoute, []byte{33, 10, 0, 0, 0, 1}),
+		dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{5}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ack.ToBytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		message, err := dhcpv4.FromBytes(b)
+		if err != nil {
+			return
+		}
+		lease, err := parseLease("eth0", message, time.Unix(0, 0))
+		if err != nil {
+			return
+		}
+		if !lease.Address.IsValid() || !lease.Address.Addr().Is4() {
+			t.Errorf("address %v", lease.Address)
+		}
+		if lease.ExpiresAfter != 0 && !(0 < lease.T1 && lease.T1 <= lease.T2 && lease.T2 < lease.ExpiresAfter) {
+			t.Errorf("times %v %v %v", lease.T1, lease.T2, lease.ExpiresAfter)
+		}
+		for _, r := range lease.Routes {
+			if !r.To.IsValid() {
+				t.Errorf("route %+v", r)
+			}
+		}
+	})
+}
+
 // TestDHCPWithDnsmasqInNamespace gets, renews, rebinds and re-confirms a lease
 // of a server that nobody here wrote.
 func TestDHCPWithDnsmasqInNamespace(t *testing.T) {
@@ -224,6 +504,12 @@ func TestDHCPWithDnsmasqInNamespace(t *testing.T) {
 			t.Errorf("%s: %+v", name, again)
 		}
 	}
+}
+
+// netipByValue compares values of netip by ==.
+var netipByValue = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
 // startDnsmasq runs dnsmasq at the neighbour. What it says is shown when the

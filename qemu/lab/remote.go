@@ -227,9 +227,7 @@ func (r *Remote) reach(ctx context.Context, what, machine, kind string) (net.Con
 	sockets, _ := filepath.Glob(filepath.Join(r.run, "*"+kind)) // the pattern is well-formed
 	var there []string
 	for _, socket := range sockets {
-		if found := strings.TrimSuffix(filepath.Base(socket), kind); name.MatchString(found) {
-			there = append(there, found) // QEMU's own sockets have a dot more
-		}
+		there = append(there, strings.TrimSuffix(filepath.Base(socket), kind))
 	}
 	return nil, noneSuch(what, machine, there)
 }

@@ -1,0 +1,150 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dipper/appliance/api"
+	"dipper/shell/session"
+)
+
+// welcomed is a Conversation that shows which sessions the control plane had
+// been told of when it began.
+type welcomed struct {
+	session.Session
+	gate *gate
+}
+
+func (w welcomed) Exec(context.Context, string) int {
+	w.gate.mu.Lock()
+	defer w.gate.mu.Unlock()
+	var began []string
+	for _, a := range w.gate.began {
+		began = append(began, a.User+" "+string(a.Role)+" "+a.Session)
+	}
+	_, err := w.Out.Write([]byte(w.Actor.Session + ": " + strings.Join(began, ", ")))
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+func (w welcomed) Interact(ctx context.Context) error {
+	w.Exec(ctx, "")
+	return nil
+}
+
+// TestLoginsAreTold tells the control plane of the first session of each
+// connection before it begins, and of none that may give but one command.
+func TestLoginsAreTold(t *testing.T) {
+	joe, ann, bot := newPerson(t, "joe"), newPerson(t, "ann"), newPerson(t, "bot")
+	a := one(joe)
+	a.Users = append(a.Users, one(ann).Users...)
+	a.Users[1].Role = api.Viewer // who may confirm is for the control plane to say
+	forced := one(bot).Users[0]
+	forced.Keys[0] = `command="show services" ` + forced.Keys[0]
+	a.Users = append(a.Users, forced)
+	var s *server
+	s = start(t, a, func(srv *SSH) {
+		gate := srv.Gate.(*gate)
+		srv.Begin = func(w session.Session) Conversation { return welcomed{w, gate} }
+	})
+	show := func(p *person, times int) (last string) {
+		c := s.mustDial(t, p)
+		for range times {
+			out, err := openSession(t, c).Output("show")
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = string(out)
+		}
+		return last
+	}
+	own, began, _ := strings.Cut(show(joe, 1), ": ")
+	if began != "joe admin "+own {
+		t.Errorf("session %s began when the control plane knew of %q", own, began)
+	}
+	own, began, _ = strings.Cut(show(ann, 3), ": ")
+	if !strings.HasSuffix(began, strings.TrimSuffix(own, "3")+"1") || strings.Count(began, "ann viewer") != 1 {
+		t.Errorf("session %s began when the control plane knew of %q", own, began)
+	}
+	if _, began, _ = strings.Cut(show(bot, 1), ": "); strings.Contains(began, "bot") {
+		t.Errorf("told of a key for one command: %q", began)
+	}
+}
+
+// TestConsoleLoginIsTold does the same at a console.
+func TestConsoleLoginIsTold(t *testing.T) {
+	c := attend(t, joeWithPassword(), LoginAsked)
+	c.board.set(serving())
+	c.expect("lb1 login: ")
+	c.press("joe\rallmine\r")
+	c.expect("> ")
+	c.gate.mu.Lock()
+	defer c.gate.mu.Unlock()
+	if began := c.gate.began; len(began) != 1 || began[0].User != "joe" || began[0].From != "console" || began[0].Session == "" {
+		t.Errorf("told of %+v", began)
+	}
+}
+
+// restarting is a control plane that is away for the first calls.
+type restarting struct {
+	gate
+	away  int
+	after error
+}
+
+func (r *restarting) SessionBegan(context.Context) error {
+	if r.away--; r.away >= 0 {
+		return errors.New("connection refused")
+	}
+	return r.after
+}
+
+func (r *restarting) SessionEnded(ctx context.Context, _ string, _ bool) error {
+	return r.SessionBegan(ctx)
+}
+
+// TestToldWhenThePlaneIsBack: what happens while the control plane is restarted
+// is told when it is back, by somebody who may be gone himself.
+func TestToldWhenThePlaneIsBack(t *testing.T) {
+	const forever = 1 << 30
+	refused := &api.Error{Message: "it is another's"}
+	for name, tt := range map[string]struct {
+		plane  *restarting
+		tell   func(context.Context, api.Gate, *slog.Logger)
+		took   time.Duration
+		warned bool
+	}{
+		"login, at once":     {&restarting{}, tellBegin, 0, false},
+		"login, restarted":   {&restarting{away: 5}, tellBegin, 5 * tellInterval, false},
+		"login, away":        {&restarting{away: forever}, tellBegin, arrivalPatience, true},
+		"login, refused":     {&restarting{away: 1, after: refused}, tellBegin, tellInterval, true},
+		"end, restarted":     {&restarting{away: 40}, ended, 40 * tellInterval, false},
+		"end, away":          {&restarting{away: forever}, ended, auditPatience, true},
+		"end, refused":       {&restarting{after: refused}, ended, 0, true},
+		"end, told at once ": {&restarting{}, ended, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel() // the session is over
+				var said strings.Builder
+				began := time.Now()
+				tt.tell(ctx, tt.plane, slog.New(slog.NewTextHandler(&said, nil)))
+				if took := time.Since(began); took != tt.took || (said.Len() > 0) != tt.warned {
+					t.Errorf("took %v, want %v; said %q", took, tt.took, &said)
+				}
+			})
+		})
+	}
+}
+
+func ended(ctx context.Context, gate api.Gate, log *slog.Logger) {
+	tellEnd(ctx, gate, log, "s1", true)
+}
