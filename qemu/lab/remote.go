@@ -227,7 +227,9 @@ func (r *Remote) reach(ctx context.Context, what, machine, kind string) (net.Con
 	sockets, _ := filepath.Glob(filepath.Join(r.run, "*"+kind)) // the pattern is well-formed
 	var there []string
 	for _, socket := range sockets {
-		there = append(there, strings.TrimSuffix(filepath.Base(socket), kind))
+		if found := strings.TrimSuffix(filepath.Base(socket), kind); name.MatchString(found) {
+			there = append(there, found) // QEMU's own sockets have a dot more
+		}
 	}
 	return nil, noneSuch(what, machine, there)
 }

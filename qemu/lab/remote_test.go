@@ -45,7 +45,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 // is offered and whose console is not.
 func TestReachTellsWhomThereIs(t *testing.T) {
 	dir, run := t.TempDir(), t.TempDir()
-	for _, name := range []string{labSocket, "director" + controlSocket} {
+	for _, name := range []string{labSocket, "director" + controlSocket, "director.dipper" + controlSocket} {
 		listener, err := net.Listen("unix", filepath.Join(run, name))
 		if err != nil {
 			t.Fatal(err)
