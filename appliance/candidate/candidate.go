@@ -11,12 +11,18 @@
 // It is pure, and knows nothing of who edits, of what runs, or of where
 // revisions are kept. Many may look at a Document at the same time, as long as
 // nobody edits it.
+//
+// What a document is made of never changes: an edit makes the nodes on its way
+// anew, and takes the others as they are. So a copy costs nothing, what two
+// documents share is known to be equal without a look, and what an entry is in
+// YAML is written once.
 package candidate
 
 import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dipper/appliance/config"
 )
@@ -37,19 +43,20 @@ type checker struct {
 // New makes an empty document.
 func New() *Document {
 	schema := config.Describe()
-	return &Document{schema: &schema, root: &node{shape: &schema, part: keyPart}, values: &checker{}}
+	return &Document{schema: &schema, root: &node{shape: &schema, part: keyPart, written: &written{}}, values: &checker{}}
 }
 
 // Clone makes a copy that is edited on its own.
 func (d *Document) Clone() *Document {
-	return &Document{schema: d.schema, root: d.root.clone(), values: d.values}
+	copied := *d
+	return &copied
 }
 
 // Empty says that nothing is set.
 func (d *Document) Empty() bool { return len(d.root.children) == 0 }
 
 // Equal says that two documents hold the same settings and comments in the
-// same order.
+// same order. It is quick where one was copied from the other.
 func (d *Document) Equal(other *Document) bool { return d.root.equal(other.root) }
 
 // check says what is wrong with a value or a name at a path of keys and names.
@@ -71,7 +78,7 @@ const (
 	valuePart              // one of a list of values
 )
 
-// node is a part of the document.
+// node is a part of the document. One that is part of a Document never changes.
 type node struct {
 	shape    *config.Schema // of the key; of a member and of a value: of its list
 	part     part
@@ -79,8 +86,12 @@ type node struct {
 	text     string // of a key with one value
 	comment  string // lines without "#"
 	children []*node
-	sorted   []*node // of a list: its children by name, for look-ups in 10,000 of them
+	sorted   []*node  // of a list: its children by name, for look-ups in 10,000 of them
+	written  *written // of an entry and of the whole; nil: others are written when they are needed
 }
+
+// written is a node in YAML, as YAML writes it; nil: nobody wanted it yet.
+type written struct{ text atomic.Pointer[[]byte] }
 
 // keyed holds for what has keys: sections, entries, items.
 func (n *node) keyed() bool {
@@ -198,14 +209,31 @@ func (n *node) key(shape *config.Schema) *node {
 	return n.add(&node{shape: shape, name: shape.Name})
 }
 
-func (n *node) clone() *node {
+// entry makes an entry of a list of named ones.
+func (n *node) entry(name string) *node {
+	return &node{shape: n.shape, part: memberPart, name: name, written: &written{}}
+}
+
+// copy makes a node that may be changed. Its children may not: they are the
+// same.
+func (n *node) copy() *node {
 	c := *n
-	c.children = make([]*node, len(n.children))
-	for i, child := range n.children {
-		c.children[i] = child.clone()
+	c.children, c.sorted = slices.Clone(n.children), slices.Clone(n.sorted)
+	if n.written != nil {
+		c.written = &written{}
 	}
-	c.sort()
 	return &c
+}
+
+// swap puts a child of the same name in the place of another.
+func (n *node) swap(old, child *node) {
+	if !n.keyed() {
+		i, _ := search(n.ordered(), old.name)
+		n.ordered()[i] = child
+	}
+	if !n.named() {
+		n.children[slices.Index(n.children, old)] = child
+	}
 }
 
 // sort makes the index of a list anew.
@@ -218,6 +246,9 @@ func (n *node) sort() {
 }
 
 func (n *node) equal(other *node) bool {
+	if n == other {
+		return true
+	}
 	if n.name != other.name || n.text != other.text || n.comment != other.comment {
 		return false
 	}

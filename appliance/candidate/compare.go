@@ -70,8 +70,11 @@ type comparer struct {
 }
 
 // compare compares two nodes at one path; owner is the section of b that they
-// belong to.
+// belong to. What they share is passed by.
 func (c *comparer) compare(path []string, owner, a, b *node) {
+	if a == b {
+		return
+	}
 	c.compareComments(path, a, b)
 	pairs, gone := match(owner, a, b)
 	for _, old := range gone {
@@ -88,6 +91,7 @@ func (c *comparer) compare(path []string, owner, a, b *node) {
 // pair compares a child of b with the one of a that it was, if any.
 func (c *comparer) pair(path []string, in *node, p pair) {
 	switch {
+	case p.old == p.now:
 	case p.old == nil:
 		c.add(path, p.now)
 	case in.identifies(p.now):
@@ -98,8 +102,7 @@ func (c *comparer) pair(path []string, in *node, p pair) {
 		c.added = append(c.added, change{path, p.now})
 		c.compareComments(step(path, p.now.words()...), p.old, p.now)
 	case p.replaced():
-		c.show('-', path, p.old)
-		c.show('+', path, p.now)
+		c.replace(path, p)
 		c.added = append(c.added, change{path, p.now})
 		c.commentsBelow(path, p.now)
 	default:
@@ -134,8 +137,14 @@ func (p pair) replaced() bool {
 // match finds for each child of b the one of a that it was, and which of a
 // are no more.
 func match(owner, a, b *node) (pairs []pair, gone []*node) {
-	kept := make(map[*node]bool, len(a.children))
-	for _, now := range b.children {
+	head, tail := shared(a.children, b.children)
+	pairs = make([]pair, 0, len(b.children))
+	kept := make(map[*node]bool)
+	for i, now := range b.children {
+		if i < head || i >= len(b.children)-tail {
+			pairs = append(pairs, pair{now, now})
+			continue
+		}
 		old := a.child(now.name)
 		if old == nil && !b.keyed() && owner != nil {
 			if old = find(a, owner, now.name); old != nil && b.child(old.name) != nil {
@@ -147,12 +156,25 @@ func match(owner, a, b *node) (pairs []pair, gone []*node) {
 		}
 		pairs = append(pairs, pair{old, now})
 	}
-	for _, old := range a.children {
+	for _, old := range a.children[head : len(a.children)-tail] {
 		if !kept[old] && !a.identifies(old) {
 			gone = append(gone, old)
 		}
 	}
 	return pairs, gone
+}
+
+// shared tells how many nodes two lists share at their beginning, and at their
+// end.
+func shared(a, b []*node) (head, tail int) {
+	shorter := min(len(a), len(b))
+	for head < shorter && a[head] == b[head] {
+		head++
+	}
+	for tail < shorter-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return head, tail
 }
 
 func (c *comparer) remove(path []string, old *node) {
@@ -235,6 +257,9 @@ func (c *comparer) text(sign rune, text string) {
 // the new ones, which come behind all others when they are set, those that
 // belong before one that stays.
 func (c *comparer) order(path []string, a *node, pairs []pair) {
+	if slices.EqualFunc(a.children, pairs, func(old *node, p pair) bool { return p.old == old }) {
+		return
+	}
 	place := make(map[*node]int, len(pairs))
 	for i, p := range pairs {
 		if p.old != nil {

@@ -24,17 +24,21 @@ import (
 // value is. A path that ends at a section makes it, empty. A returned error is
 // of type *WordError, and nothing has changed then.
 func (d *Document) Set(words ...string) error {
+	return d.change(func(e *draft) error { return e.set(words) })
+}
+
+func (e *draft) set(words []string) error {
 	if len(words) == 0 {
 		return &WordError{Problem: "nothing to set", Expected: "a path and a value"}
 	}
-	r := d.reader(false)
+	r := e.reader(false)
 	if err := r.read(words); err != nil {
 		return err
 	}
 	if in := r.in(); in.part == keyPart && in.shape.Kind == config.KindSection && len(r.chain) == 2 && len(in.children) == 0 {
 		return &WordError{Word: len(words), Problem: in.name + " needs more", Expected: "one of " + keyNames(in.shape)}
 	}
-	d.root.merge(nil, r.root)
+	e.merge(nil, e.ownRoot(), r.root)
 	return nil
 }
 
@@ -48,7 +52,7 @@ func keyNames(shape *config.Schema) string {
 
 // merge adds to n what other has, and changes what other says differently.
 // owner is the section that n, a list, belongs to.
-func (n *node) merge(owner, other *node) {
+func (e *draft) merge(owner, n, other *node) {
 	if other.comment != "" {
 		n.comment = other.comment
 	}
@@ -60,11 +64,11 @@ func (n *node) merge(owner, other *node) {
 		n.children, n.sorted = nil, nil
 	}
 	for _, child := range other.children {
-		n.mergeChild(owner, child)
+		e.mergeChild(owner, n, child)
 	}
 }
 
-func (n *node) mergeChild(owner, child *node) {
+func (e *draft) mergeChild(owner, n, child *node) {
 	mine := n.child(child.name)
 	if mine == nil && !n.keyed() {
 		mine = find(n, owner, child.name)
@@ -73,9 +77,10 @@ func (n *node) mergeChild(owner, child *node) {
 	case n.identifies(child):
 		// It is the same item, by whichever of its names.
 	case mine == nil:
-		n.add(child.clone())
+		n.add(child)
 	default:
-		mine.merge(n, child)
+		mine = e.own(n, mine)
+		e.merge(n, mine, child)
 		n.reidentify(mine)
 	}
 }
@@ -167,7 +172,7 @@ func (r *reader) absent(chain []*node, wanted *node) *WordError {
 // long to be looked through.
 func closestName(in *node, name string) string {
 	const longest = 500
-	if in.keyed() || len(in.children) > longest {
+	if in.keyed() || in.shape.Secret || len(in.children) > longest {
 		return ""
 	}
 	names := make([]string, len(in.children))
@@ -224,8 +229,14 @@ func findAny(list, owner *node, name string) *node {
 func describe(chain []*node) string {
 	var words []string
 	for _, n := range chain {
-		words = append(words, n.words()...)
-		if n.leaf() && n.part == keyPart && n.text != "" {
+		secret := n.shape.Secret && n.leaf()
+		if !secret || n.part == keyPart {
+			words = append(words, n.words()...)
+		}
+		switch {
+		case secret:
+			words = append(words, Redacted)
+		case n.leaf() && n.part == keyPart && n.text != "":
 			words = append(words, n.text)
 		}
 	}
@@ -245,23 +256,25 @@ func (n *node) words() []string {
 // empty goes too; a section stays, since its presence may mean something. A
 // returned error is of type *WordError.
 func (d *Document) Delete(words ...string) error {
+	return d.change(func(e *draft) error { return e.delete(words) })
+}
+
+func (e *draft) delete(words []string) error {
 	if len(words) == 0 {
 		return &WordError{Problem: "nothing to delete", Expected: "a path", Hint: "load override replaces everything"}
 	}
-	at, err := d.locate(words)
+	at, err := e.locate(words)
 	if err != nil {
 		return err
 	}
 	if owner := at.owner(); owner.identifies(at.node()) {
 		return &WordError{Word: len(words) - 1, Problem: at.node().name + " is part of what tells the item apart", Hint: "use rename, or delete the item"}
 	}
-	for i := len(at.chain) - 1; i > 0; i-- {
-		owner, n := at.chain[i-1], at.chain[i]
-		owner.remove(n)
-		if owner.keyed() || len(owner.children) > 0 {
-			break
-		}
+	gone := len(at.chain) - 1
+	for owner := at.chain[gone-1]; !owner.keyed() && len(owner.children) == 1; owner = at.chain[gone-1] {
+		gone--
 	}
+	e.ownPath(at.chain[:gone]).remove(at.chain[gone])
 	return nil
 }
 
@@ -269,17 +282,21 @@ func (d *Document) Delete(words ...string) error {
 // that name an interface are changed with it. A returned error is of type
 // *WordError.
 func (d *Document) Rename(words ...string) error {
-	at, renamed, other, err := d.target(words)
+	return d.change(func(e *draft) error { return e.rename(words) })
+}
+
+func (e *draft) rename(words []string) error {
+	at, renamed, other, err := e.target(words)
 	if err == nil && other != nil && other != at.node() {
 		err = taken(words, renamed)
 	}
 	if err != nil {
 		return err
 	}
-	list, old := at.owner(), at.node()
+	list, old := e.ownPath(at.chain[:len(at.chain)-1]), at.node()
 	list.replace(old, renamed)
 	if list.name == "interfaces" {
-		d.root.refer(config.RefInterface, old.name, renamed.name)
+		e.root = e.root.referring(config.RefInterface, old.name, renamed.name)
 	}
 	return nil
 }
@@ -287,14 +304,19 @@ func (d *Document) Rename(words ...string) error {
 // Copy makes another entry or item with the same settings: PATH... to NAME. A
 // returned error is of type *WordError.
 func (d *Document) Copy(words ...string) error {
-	at, copied, other, err := d.target(words)
+	return d.change(func(e *draft) error { return e.duplicate(words) })
+}
+
+func (e *draft) duplicate(words []string) error {
+	at, copied, other, err := e.target(words)
 	if err == nil && other != nil {
 		err = taken(words, copied)
 	}
 	if err != nil {
 		return err
 	}
-	at.owner().add(copied)
+	e.ownPath(at.chain[:len(at.chain)-1]).add(copied)
+	e.settle() // both have the same children now
 	return nil
 }
 
@@ -321,7 +343,7 @@ func (d *Document) target(words []string) (at place, copied, other *node, err *W
 		err.Word += to + 1
 		return place{}, nil, nil, err
 	}
-	copied = at.node().clone()
+	copied = at.node().copy()
 	copied.name = member.name
 	if member.shape.Kind == config.KindSections {
 		for _, key := range member.shape.Identity {
@@ -391,32 +413,40 @@ func (n *node) move(child *node, index int) {
 	n.children = slices.Insert(slices.Delete(n.children, at, at+1), index, child)
 }
 
-// refer makes settings that name one thing name another.
-func (n *node) refer(to config.Reference, old, renamed string) {
-	if n.leaf() && n.shape.Reference == to && n.part == keyPart && n.text == old {
-		n.text = renamed
+// referring gives a node in which settings that name one thing name another.
+func (n *node) referring(to config.Reference, old, renamed string) *node {
+	changed := n.copy()
+	refers := n.leaf() && n.shape.Reference == to
+	switch {
+	case refers && n.part == keyPart && n.text == old:
+		changed.text = renamed
+		return changed
+	case refers && n.part == valuePart && n.name == old:
+		changed.name = renamed
+		return changed
 	}
-	if n.listed() && n.shape.Reference == to {
-		for _, value := range n.children {
-			if value.name == old {
-				value.name = renamed
-			}
-		}
-		n.sort()
+	for i, child := range n.children {
+		changed.children[i] = child.referring(to, old, renamed)
 	}
-	for _, child := range n.children {
-		child.refer(to, old, renamed)
+	if slices.Equal(changed.children, n.children) {
+		return n
 	}
+	changed.sort()
+	return changed
 }
 
 // Insert moves an item of a list: PATH... ITEM before|after OTHER, in which
 // OTHER is an item of the same list. A returned error is of type *WordError.
 func (d *Document) Insert(words ...string) error {
+	return d.change(func(e *draft) error { return e.insert(words) })
+}
+
+func (e *draft) insert(words []string) error {
 	where := max(lastIndex(words, "before"), lastIndex(words, "after"))
 	if where < 1 || where == len(words)-1 {
 		return &WordError{Word: len(words), Problem: "where to is missing", Expected: "PATH ITEM before OTHER, or after OTHER"}
 	}
-	at, err := d.locate(words[:where])
+	at, err := e.locate(words[:where])
 	if err != nil {
 		return err
 	}
@@ -425,19 +455,21 @@ func (d *Document) Insert(words ...string) error {
 		return &WordError{Word: where - 1, Problem: "what is here is in no order of yours", Expected: "an item of a list, such as a route"}
 	}
 	path := describePath(at.chain[1 : len(at.chain)-1])
-	other, err := d.locate(append(path, words[where+1:]...))
+	other, err := e.locate(append(path, words[where+1:]...))
 	if err != nil || other.owner() != list {
 		return &WordError{Word: where + 1, Problem: "no other item of this list", Expected: "one that is there"}
 	}
 	if other.node() == at.node() {
 		return &WordError{Word: where + 1, Problem: "this is the same item"}
 	}
-	at.owner().children = slices.Delete(list.children, slices.Index(list.children, at.node()), slices.Index(list.children, at.node())+1)
-	index := slices.Index(list.children, other.node())
-	if words[where] == "after" {
-		index++
+	from, to := slices.Index(list.children, at.node()), slices.Index(list.children, other.node())
+	if from < to {
+		to-- // where it is without the one that moves
 	}
-	list.children = slices.Insert(list.children, index, at.node())
+	if words[where] == "after" {
+		to++
+	}
+	e.ownPath(at.chain[:len(at.chain)-1]).move(at.node(), to)
 	return nil
 }
 
@@ -445,7 +477,11 @@ func (d *Document) Insert(words ...string) error {
 // that is there; an empty text takes it away. Without words it is about the
 // whole document. A returned error is of type *WordError.
 func (d *Document) Annotate(text string, words ...string) error {
-	at, err := d.locate(words)
+	return d.change(func(e *draft) error { return e.annotate(text, words) })
+}
+
+func (e *draft) annotate(text string, words []string) error {
+	at, err := e.locate(words)
 	if err != nil {
 		return err
 	}
@@ -453,11 +489,11 @@ func (d *Document) Annotate(text string, words ...string) error {
 	if bad != nil {
 		return &WordError{Word: len(words), Problem: bad.Error()}
 	}
-	n := at.node()
-	if len(at.chain) > 1 && at.owner().identifies(n) {
-		n = at.owner() // it is the item's name
+	about := at.chain
+	if len(about) > 1 && at.owner().identifies(at.node()) {
+		about = about[:len(about)-1] // it is the item's name
 	}
-	n.comment = comment
+	e.ownPath(about).comment = comment
 	return nil
 }
 

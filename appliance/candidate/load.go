@@ -55,29 +55,33 @@ func (e *LineError) Unwrap() error { return e.Err }
 // Run runs commands, one on each line: all of them or, with an error, which
 // is a *LineError, none.
 func (d *Document) Run(name, text string) error {
-	edited := d.Clone()
-	number := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		number++
-		words, err := Split(line)
-		if err == nil && len(words) > 0 {
-			err = edited.Do(words...)
+	return d.change(func(e *draft) error {
+		number := 0
+		for line := range strings.SplitSeq(text, "\n") {
+			number++
+			words, err := Split(line)
+			if err == nil && len(words) > 0 {
+				err = e.do(words)
+			}
+			if err != nil {
+				return &LineError{name, number, line, err}
+			}
 		}
-		if err != nil {
-			return &LineError{name, number, line, err}
-		}
-	}
-	d.root = edited.root
-	return nil
+		return nil
+	})
 }
 
 // Do runs one command, beginning with its verb. A returned error is of type
 // *WordError; its Word counts from the verb.
 func (d *Document) Do(words ...string) error {
+	return d.change(func(e *draft) error { return e.do(words) })
+}
+
+func (e *draft) do(words []string) error {
 	if len(words) == 0 {
 		return &WordError{Problem: "no command", Expected: "one of " + list(verbs())}
 	}
-	err := d.do(words[0], words[1:])
+	err := e.verb(words[0], words[1:])
 	var fault *WordError
 	if errors.As(err, &fault) {
 		fault.Word++
@@ -85,24 +89,24 @@ func (d *Document) Do(words ...string) error {
 	return err
 }
 
-func (d *Document) do(verb string, words []string) error {
+func (e *draft) verb(verb string, words []string) error {
 	switch verb {
 	case "set":
-		return d.Set(words...)
+		return e.set(words)
 	case "delete":
-		return d.Delete(words...)
+		return e.delete(words)
 	case "rename":
-		return d.Rename(words...)
+		return e.rename(words)
 	case "copy":
-		return d.Copy(words...)
+		return e.duplicate(words)
 	case "insert":
-		return d.Insert(words...)
+		return e.insert(words)
 	case "annotate":
 		if len(words) == 0 {
 			return &WordError{Problem: "the text is missing", Expected: `a path and a text: services web "new since May"`}
 		}
 		last := len(words) - 1
-		return d.Annotate(words[last], words[:last]...)
+		return e.annotate(words[last], words[:last])
 	}
 	return &WordError{Word: -1, Problem: fmt.Sprintf("unknown command %q", clip(verb)), Expected: "one of " + list(verbs())}
 }
@@ -111,22 +115,27 @@ func (d *Document) do(verb string, words []string) error {
 // as Junos's load merge does: values are replaced, lists get what they lack,
 // entries and items that are in both are merged. Nothing is taken away.
 func (d *Document) Merge(other *Document) {
-	d.root.merge(nil, other.root)
+	_ = d.change(func(e *draft) error { // what is in a document can be in another
+		e.merge(nil, e.ownRoot(), other.root)
+		return nil
+	})
 }
 
 // Replace replaces the top-level parts that another document has (role,
 // network, services, ...) and leaves the others as they are. It is what
 // Junos's load replace does where every top-level part is marked so.
 func (d *Document) Replace(other *Document) {
+	root := d.root.copy()
 	for _, child := range other.root.children {
-		if old := d.root.child(child.name); old != nil {
-			d.root.remove(old)
+		if old := root.child(child.name); old != nil {
+			root.remove(old)
 		}
-		d.root.add(child.clone())
+		root.add(child)
 	}
 	if other.root.comment != "" {
-		d.root.comment = other.root.comment
+		root.comment = other.root.comment
 	}
+	d.root = root
 }
 
 // Onto answers another document with the changes on top that lead from base to
@@ -134,19 +143,25 @@ func (d *Document) Replace(other *Document) {
 // may be gone there already.
 func (d *Document) Onto(base, other *Document) (*Document, error) {
 	result := other.Clone()
-	for i, line := range Changes(View{Secrets: true}, base, d) {
-		words, err := Split(line)
-		if err == nil {
-			err = result.Do(words...)
+	err := result.change(func(e *draft) error {
+		for i, line := range Changes(View{Secrets: true}, base, d) {
+			words, err := Split(line)
+			if err == nil {
+				err = e.do(words)
+			}
+			if err != nil && words[0] != "delete" && words[0] != "insert" {
+				return &LineError{"your changes", i + 1, line, err}
+			}
 		}
-		if err != nil && words[0] != "delete" && words[0] != "insert" {
-			return nil, &LineError{"your changes", i + 1, line, err}
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return result, nil
 }
 
 // Override makes the document equal to another, as load override does.
 func (d *Document) Override(other *Document) {
-	d.root = other.root.clone()
+	d.root = other.root
 }

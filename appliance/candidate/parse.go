@@ -52,7 +52,7 @@ func (l *loader) fill(n *node, source *config.Source) {
 		l.section(n, source)
 	case n.named():
 		for _, member := range source.Members {
-			entry := &node{shape: n.shape, part: memberPart, name: member.Name}
+			entry := n.entry(member.Name)
 			l.fill(entry, member.Source)
 			n.children = append(n.children, entry)
 		}

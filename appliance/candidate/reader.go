@@ -192,7 +192,7 @@ func (r *reader) entry(word string) *WordError {
 func (r *reader) member(list *node, name, key string) *node {
 	member := list.child(name)
 	if member == nil {
-		member = list.add(&node{shape: list.shape, part: memberPart, name: name})
+		member = list.add(list.entry(name))
 	}
 	r.chain, r.keys = append(r.chain, member), append(r.keys, key)
 	r.state = wantKey
@@ -283,8 +283,10 @@ func identify(item *node, values map[string]string) {
 		}
 		old := item.child(key.Name)
 		switch {
-		case values[key.Name] != "":
+		case old == nil && values[key.Name] != "":
 			item.key(key).text = values[key.Name]
+		case values[key.Name] != "":
+			item.swap(old, &node{shape: key, name: key.Name, text: values[key.Name], comment: old.comment})
 		case old != nil:
 			item.remove(old)
 		}

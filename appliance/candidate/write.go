@@ -23,9 +23,40 @@ const Redacted = "<secret>"
 const lineWidth = 96
 
 // YAML gives the whole document, secrets included, in canonical order: what
-// Parse reads back to an equal one.
+// Parse reads back to an equal one. It is kept, and nobody may change it.
 func (d *Document) YAML() []byte {
-	return View{Secrets: true}.yaml(d.root)
+	return d.root.written.once(func() []byte {
+		w := writer{View: View{Secrets: true}, kept: true}
+		w.Grow(d.root.length())
+		w.node(d.root)
+		return w.Bytes()
+	})
+}
+
+// once gives what was written, or writes it. The caller holds no lock: what two
+// write at once is the same.
+func (w *written) once(write func() []byte) []byte {
+	if text := w.text.Load(); text != nil {
+		return *text
+	}
+	text := write()
+	w.text.Store(&text)
+	return text
+}
+
+// length is about how long a node is in YAML, as far as its entries are
+// written.
+func (n *node) length() int {
+	sum := 0
+	for _, child := range n.children {
+		switch {
+		case !n.named():
+			sum += child.length()
+		case child.written.text.Load() != nil:
+			sum += len(*child.written.text.Load())
+		}
+	}
+	return sum
 }
 
 // Show gives what the words lead to as YAML, nothing when they lead to
@@ -55,9 +86,23 @@ func (d *Document) shown(words []string) (*node, error) {
 	return nil, nil
 }
 
-// yaml writes what a node holds.
+// yaml gives what a node holds.
 func (v View) yaml(n *node) []byte {
 	w := writer{View: v}
+	w.node(n)
+	return w.Bytes()
+}
+
+// writer writes YAML: what fits in one line in one, below keys that can have
+// lists of sections on several.
+type writer struct {
+	bytes.Buffer
+	View
+	kept bool // a whole document with all secrets: its entries' lines are kept
+}
+
+// node writes what a node holds.
+func (w *writer) node(n *node) {
 	w.comment("", n.comment)
 	if n.comment != "" && n.part == keyPart && n.name == "" {
 		w.WriteString("\n")
@@ -67,14 +112,6 @@ func (v View) yaml(n *node) []byte {
 	} else {
 		w.block(n, "")
 	}
-	return w.Bytes()
-}
-
-// writer writes YAML: what fits in one line in one, below keys that can have
-// lists of sections on several.
-type writer struct {
-	bytes.Buffer
-	View
 }
 
 func (w *writer) comment(indent, text string) {
@@ -100,6 +137,18 @@ func (w *writer) block(n *node, indent string) {
 
 // member writes a key or a name with what it holds.
 func (w *writer) member(n *node, indent string) {
+	if !w.kept || n.written == nil {
+		w.lines(n, indent)
+		return
+	}
+	w.Write(n.written.once(func() []byte {
+		apart := writer{View: w.View, kept: true}
+		apart.lines(n, indent)
+		return bytes.Clone(apart.Bytes())
+	}))
+}
+
+func (w *writer) lines(n *node, indent string) {
 	head := indent + config.WrittenName(n.name) + ":"
 	if line, fits := w.line(n, len(head)+1); fits {
 		w.WriteString(head + " " + line + "\n")
