@@ -148,6 +148,7 @@ func (b *backend) EditCandidate(ctx context.Context, id string, edit api.Edit) (
 func (b *backend) edit(e *edited, edit api.Edit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.Clashes = nil
 	switch edit.Kind {
 	case api.EditDiscard:
 		base, generation, err := b.runningDocument()
@@ -164,6 +165,7 @@ func (b *backend) edit(e *edited, edit api.Edit) error {
 		if err != nil {
 			return err
 		}
+		e.Clashes = candidate.Clashes(e.base, e.doc, base)
 		e.doc, e.base, e.Base = doc, base, generation
 	case api.EditRollback:
 		other, err := b.rollback(edit.Words)

@@ -226,6 +226,9 @@ func TestUpdate(t *testing.T) {
 		if err != nil || c.Stale || !c.Changed {
 			t.Fatalf("updated: %+v, %v", c, err)
 		}
+		if clashes := []string{"hostname: yours is lb8, and meanwhile it became lb7"}; !slices.Equal(c.Clashes, clashes) {
+			t.Errorf("what both changed: %q, want %q", c.Clashes, clashes)
+		}
 		k, err := b.CompareCandidate(bert, second.ID, "running")
 		want := []string{"[edit]", "-  hostname: lb7", "+  hostname: lb8", "[edit services web]", "-  scheduler: wrr", "+  scheduler: wlc"}
 		if err != nil || !slices.Equal(k.Tree, want) {

@@ -75,6 +75,9 @@ type Candidate struct {
 // EditKind is what an Edit does.
 type EditKind string
 
+	// Clashes are, of an update that was the last edit, the settings that
+	// somebody else changed too, with both values. The candidate's hold.
+	Clashes []string `json:"clashes,omitempty"`
 // The kinds of edits. Words are as they are typed after the verb.
 const (
 	EditSet      EditKind = "set"

@@ -144,10 +144,19 @@ func updateCandidate(ctx context.Context, c *call) error {
 	if err := c.edit(ctx, api.Edit{Kind: api.EditUpdate}); err != nil {
 		return err
 	}
-	if c.candidate.Changed {
-		c.say(output.Plain, `your changes are on top of what runs now: "compare" shows them`)
-	} else {
+	if !c.candidate.Changed {
 		c.say(output.Plain, "the candidate is what runs now")
+		return nil
+	}
+	c.say(output.Plain, `your changes are on top of what runs now: "compare" shows them`)
+	if len(c.candidate.Clashes) == 0 {
+		return nil
+	}
+	c.say(output.Warning, "what you and somebody else changed is now as you have it:")
+	for _, clash := range c.candidate.Clashes {
+		for _, l := range cells.Wrap("  "+cells.Safe(clash), c.style.Width) {
+			c.say(output.Warning, "%s", l)
+		}
 	}
 	return nil
 }
@@ -314,7 +323,8 @@ func (c *call) committed(done api.Committed, o api.CommitOptions) error {
 		c.printf("the configuration is correct; nothing was changed\n")
 		return nil
 	}
-	c.section("warnings", done.Warnings, output.Warning)
+	c.section("warnings", safe(done.Warnings), output.Warning)
+	c.edits("kernel edits that could not keep connections", withReasons(done.Comparison))
 	edits := fmt.Sprintf("%d kernel edits", len(done.Plan))
 	if len(done.Plan) == 1 {
 		edits = "1 kernel edit"

@@ -363,8 +363,8 @@ func (f *fake) Revert(context.Context) error {
 func (f *fake) Changes(context.Context) (api.Comparison, error) {
 	return api.Comparison{
 		Tree:      []string{"[edit services web]", "-  scheduler: rr", "+  scheduler: wrr"},
-		Plan:      []string{"ipvsadm -E -t 192.168.4.15:80 -s wrr -p 360"},
-		Disturbed: []string{"ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.9: 17 connections"},
+		Plan:      []string{"ipvsadm -E -t 192.168.4.15:80 -s wrr -p 360", "ipvsadm -D -t 192.168.4.14:80  # ends the connections of this virtual service: its address cannot be edited"},
+		Disturbed: []string{`service "web": 17 connections end: ipvsadm -D -t 192.168.4.14:80`},
 	}, nil
 }
 

@@ -121,9 +121,9 @@ func drawComparison(c *call, k api.Comparison) error {
 	for _, l := range k.Tree {
 		c.printf("%s\n", paintDifference(c.style, cells.Safe(l)))
 	}
-	c.section("kernel edits", k.Plan, output.Plain)
-	c.section("connections that would not survive", k.Disturbed, output.Bad)
-	c.section("warnings", k.Warnings, output.Warning)
+	c.edits("kernel edits", k.Plan)
+	c.section("connections that would not survive", safe(k.Disturbed), output.Bad)
+	c.section("warnings", safe(k.Warnings), output.Warning)
 	return nil
 }
 
@@ -139,6 +139,52 @@ func paintDifference(style output.Style, line string) string {
 	return line
 }
 
+// reason stands in a plan before what an edit does to connections: the edit is a
+// command, and what follows it a comment.
+const reason = "  # "
+
+// withReasons are the edits that connections do not survive, each with where it
+// comes from, how many connections that are, and why.
+func withReasons(k api.Comparison) []string {
+	whys := make(map[string]string, len(k.Disturbed))
+	for _, edit := range k.Plan {
+		if command, why, found := strings.Cut(edit, reason); found {
+			whys[command] = reason + why
+		}
+	}
+	var all []string
+	for _, d := range k.Disturbed {
+		command := d[strings.LastIndex(d, ": ")+1:] // all of it, if there is none
+		all = append(all, d+whys[strings.TrimSpace(command)])
+	}
+	return all
+}
+
+// edits writes kernel edits under a heading, with what some do to connections
+// beside them, or below where the window is too narrow.
+func (c *call) edits(heading string, plan []string) {
+	var lines []string
+	for _, edit := range plan {
+		edit = cells.Safe(edit)
+		command, why, found := strings.Cut(edit, reason)
+		mood := output.Plain
+		if found {
+			mood = output.Bad
+		}
+		parts := []string{edit}
+		if found && c.style.Width > 0 && cells.Width("  "+edit) > c.style.Width {
+			parts = []string{command}
+			for _, part := range cells.Wrap(why, c.style.Width-len("    # ")) {
+				parts = append(parts, "  # "+part)
+			}
+		}
+		for _, part := range parts {
+			lines = append(lines, c.style.Paint(mood, part))
+		}
+	}
+	c.section(heading, lines, output.Plain)
+}
+
 // section writes lines under a heading; without lines nothing.
 func (c *call) section(heading string, lines []string, mood output.Mood) {
 	if len(lines) == 0 {
@@ -146,7 +192,7 @@ func (c *call) section(heading string, lines []string, mood output.Mood) {
 	}
 	c.printf("%s:\n", heading)
 	for _, l := range lines {
-		c.printf("  %s\n", c.style.Paint(mood, cells.Safe(l)))
+		c.printf("  %s\n", c.style.Paint(mood, l))
 	}
 }
 

@@ -1,0 +1,90 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dipper/appliance/api"
+)
+
+// moving is an appliance on which a virtual service gets another address, and
+// somebody else commits in between.
+type moving struct{ *fake }
+
+func (m moving) Commit(context.Context, string, api.CommitOptions) (api.Committed, error) {
+	changes, err := m.Changes(context.Background())
+	return api.Committed{Comparison: changes, Revision: 8}, err
+}
+
+func (m moving) EditCandidate(ctx context.Context, id string, e api.Edit) (api.Candidate, error) {
+	k, err := m.fake.EditCandidate(ctx, id, e)
+	if e.Kind == api.EditUpdate {
+		k.Clashes = []string{"services web scheduler: yours is wlc, and meanwhile it became lc"}
+	}
+	return k, err
+}
+
+// told runs a line as an administrator with a window of some width, or without
+// one.
+func told(t *testing.T, width int, line string) string {
+	t.Helper()
+	var out bytes.Buffer
+	s := &Session{API: moving{newFake()}, Actor: api.Actor{User: "ann", Role: api.Admin}, In: strings.NewReader(""), Out: &out, Err: &out}
+	if width > 0 {
+		s.Terminal = &Terminal{Width: width, Height: 24, Type: "vt100"}
+	}
+	if status := s.Exec(t.Context(), line); status != 0 {
+		t.Errorf("%s: exit status %d", line, status)
+	}
+	return strings.ReplaceAll(out.String(), "\r", "")
+}
+
+// TestEditsThatEndConnections: each is named with what it does, in the plan and
+// by the commit; on one line where no window is too narrow for it.
+func TestEditsThatEndConnections(t *testing.T) {
+	for _, tt := range []struct {
+		width      int
+		line, want string
+	}{
+		{0, "configure; commit", `kernel edits that could not keep connections:
+  service "web": 17 connections end: ipvsadm -D -t 192.168.4.14:80  # ends the connections of this virtual service: its address cannot be edited
+committed as revision 8 with 2 kernel edits
+`},
+		{80, "configure; commit", `kernel edits that could not keep connections:
+  service "web": 17 connections end: ipvsadm -D -t 192.168.4.14:80
+    # ends the connections of this virtual service: its address cannot be edited
+committed as revision 8 with 2 kernel edits
+`},
+		{60, "show changes", `[edit services web]
+-  scheduler: rr
++  scheduler: wrr
+kernel edits:
+  ipvsadm -E -t 192.168.4.15:80 -s wrr -p 360
+  ipvsadm -D -t 192.168.4.14:80
+    # ends the connections of this virtual service: its
+    # address cannot be edited
+connections that would not survive:
+  service "web": 17 connections end: ipvsadm -D -t 192.168.4.14:80
+`},
+	} {
+		if diff := cmp.Diff(tt.want, told(t, tt.width, tt.line)); diff != "" {
+			t.Errorf("%s in %d columns (-want +got):\n%s", tt.line, tt.width, diff)
+		}
+	}
+}
+
+// TestUpdateTellsOfClashes: whose value holds where two changed the same is said
+// by line.
+func TestUpdateTellsOfClashes(t *testing.T) {
+	want := `your changes are on top of what runs now: "compare" shows them
+what you and somebody else changed is now as you have it:
+  services web scheduler: yours is wlc, and meanwhile it became lc
+`
+	if diff := cmp.Diff(want, told(t, 0, "configure shared; set services web scheduler wlc; update; discard")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
