@@ -70,14 +70,14 @@ type Candidate struct {
 	Base    int       `json:"base"`              // generation of the running configuration that it was copied from
 	Stale   bool      `json:"stale,omitempty"`   // the running configuration changed since
 	Changed bool      `json:"changed,omitempty"` // differs from what it was copied from
+	// Clashes are, of an update that was the last edit, the settings that
+	// somebody else changed too, with both values. The candidate's hold.
+	Clashes []string `json:"clashes,omitempty"`
 }
 
 // EditKind is what an Edit does.
 type EditKind string
 
-	// Clashes are, of an update that was the last edit, the settings that
-	// somebody else changed too, with both values. The candidate's hold.
-	Clashes []string `json:"clashes,omitempty"`
 // The kinds of edits. Words are as they are typed after the verb.
 const (
 	EditSet      EditKind = "set"
