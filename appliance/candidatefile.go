@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"dipper/appliance/api"
@@ -16,8 +17,9 @@ import (
 )
 
 // candidateFiles keep candidates where a restarted control plane finds them:
-// for each a file with what it was when it was last written whole, and behind
-// that, line by line, the edits since.
+// for each a file with a line about it, what it was copied from, what it was
+// when it was last written whole, if that is not the same, and behind that, line
+// by line, the edits since.
 type candidateFiles struct {
 	dir string
 }
@@ -25,20 +27,28 @@ type candidateFiles struct {
 // keptCandidate is the first line of a file.
 type keptCandidate struct {
 	api.Candidate
-	BaseYAML []byte `json:"base-yaml"` // what it was copied from
-	YAML     []byte `json:"yaml"`
+	// Lengths are those of the texts that follow, in bytes.
+	Lengths []int `json:"lengths"`
 }
 
 func (f candidateFiles) path(id string) string { return filepath.Join(f.dir, id+".jsonl") }
 
 // write keeps a candidate whole. The caller holds its lock.
 func (f candidateFiles) write(e *edited) error {
-	text, err := json.Marshal(keptCandidate{Candidate: e.Candidate, BaseYAML: e.base.YAML(), YAML: e.doc.YAML()})
+	texts := [][]byte{e.base.YAML()}
+	if !e.doc.Equal(e.base) {
+		texts = append(texts, e.doc.YAML())
+	}
+	kept := keptCandidate{Candidate: e.Candidate}
+	for _, text := range texts {
+		kept.Lengths = append(kept.Lengths, len(text))
+	}
+	first, err := json.Marshal(kept)
 	if err == nil {
 		err = os.MkdirAll(f.dir, 0o700)
 	}
 	if err == nil {
-		err = replace(f.path(e.ID), append(text, '\n'))
+		err = replace(f.path(e.ID), slices.Insert(texts, 0, append(first, '\n'))...)
 	}
 	if err != nil {
 		return fmt.Errorf("candidate %s: %w", e.ID, err)
@@ -113,12 +123,21 @@ func replay(text []byte) (*edited, error) {
 		return nil, err
 	}
 	e := &edited{Candidate: kept.Candidate}
-	var err error
-	if e.base, err = candidate.Parse("base", kept.BaseYAML); err != nil {
-		return nil, err
+	for _, length := range kept.Lengths {
+		if length < 0 || length > len(rest) {
+			return nil, errors.New("it is not whole")
+		}
+		doc, err := candidate.Parse("candidate", rest[:length])
+		if err != nil {
+			return nil, err
+		}
+		if e.base == nil {
+			e.base = doc
+		}
+		e.doc, rest = doc.Clone(), rest[length:]
 	}
-	if e.doc, err = candidate.Parse("candidate", kept.YAML); err != nil {
-		return nil, err
+	if e.base == nil {
+		return nil, errors.New("it does not say what it was copied from")
 	}
 	for lines := bufio.NewReader(bytes.NewReader(rest)); ; {
 		line, err := lines.ReadBytes('\n')

@@ -45,8 +45,7 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	yaml := e.doc.YAML()
-	cfg, err := b.parse("candidate", yaml)
+	yaml, cfg, err := b.read(e.doc)
 	if err != nil {
 		return api.Committed{}, refusal(err)
 	}

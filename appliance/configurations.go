@@ -108,9 +108,8 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 	}
 	e.mu.Lock()
 	c := compare(other, e.doc)
-	yaml := e.doc.YAML()
+	yaml, cfg, err := b.read(e.doc)
 	e.mu.Unlock()
-	cfg, err := b.parse("candidate", yaml)
 	if err != nil {
 		c.Warnings = append([]string{"this cannot be committed yet:"}, mistakes(err)...)
 		return c, nil

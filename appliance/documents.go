@@ -62,6 +62,35 @@ func (b *backend) runningYAML() ([]byte, error) {
 	return doc.YAML(), nil
 }
 
+// read answers what a document says, as text and as the configuration that it
+// makes. Where it says what runs but for some services, those alone are read.
+func (b *backend) read(doc *candidate.Document) (yaml []byte, cfg *config.Config, err error) {
+	yaml = doc.YAML()
+	if amended, ok := b.amended(doc, len(yaml)); ok {
+		return yaml, amended, nil
+	}
+	cfg, err = b.parse("candidate", yaml)
+	return yaml, cfg, err
+}
+
+// amended is the running configuration with the services that a document of so
+// many bytes of text says anew. It is not ok where all of it must be read.
+func (b *backend) amended(doc *candidate.Document, size int) (*config.Config, bool) {
+	in, err := b.reconciler.configured()
+	if err != nil || !b.memory.holds(size, in.config) {
+		return nil, false
+	}
+	running, err := b.documents.of(&in)
+	if err != nil {
+		return nil, false
+	}
+	excerpt, ok := doc.Excerpt(running)
+	if !ok {
+		return nil, false
+	}
+	return config.Amend(in.config, excerpt)
+}
+
 // rollback is the revision that the only word says; 0 is the running one.
 func (b *backend) rollback(words []string) (*candidate.Document, error) {
 	if len(words) != 1 {

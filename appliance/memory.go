@@ -45,6 +45,13 @@ func held(cfg *config.Config) uint64 {
 	return config.MemoryFor(lines * line)
 }
 
+// holds tells whether the table of a configuration of so many bytes fits beside
+// all but what it replaces.
+func (m memory) holds(size int, replaced *config.Config) bool {
+	needed, given := config.MemoryFor(size), held(replaced)
+	return size <= config.MaxSize && (needed <= given || needed <= m.free(needed-given)+given)
+}
+
 // parse reads a configuration that is to run, if its table fits beside all but
 // what it replaces.
 func (m memory) parse(source string, yaml []byte, replaced *config.Config) (*config.Config, error) {

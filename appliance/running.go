@@ -305,9 +305,18 @@ func (r running) path(name string) string { return filepath.Join(r.dir, name) }
 
 // replace writes a file so that readers see the old or the new one. The
 // directory is in memory: there is nothing to sync.
-func replace(path string, data []byte) error {
+func replace(path string, parts ...[]byte) error {
 	next := path + ".new"
-	if err := os.WriteFile(next, data, 0o600); err != nil {
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		if err == nil {
+			_, err = f.Write(part)
+		}
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(next, path)
