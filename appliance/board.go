@@ -63,7 +63,7 @@ func (b *board) await(ctx context.Context, newerThan int) api.Status {
 func sameStatus(a, b api.Status) bool {
 	return a.Hostname == b.Hostname && a.Role == b.Role && a.State == b.State &&
 		a.Source == b.Source && a.Edits == b.Edits &&
-		a.Unsaved == b.Unsaved && a.Volatile == b.Volatile && a.ConfirmBy.Equal(b.ConfirmBy) && a.HostKey == b.HostKey &&
+		a.Unsaved == b.Unsaved && a.Volatile == b.Volatile && a.ConfirmBy.Equal(b.ConfirmBy) && a.HostKey == b.HostKey && a.NextHostKey == b.NextHostKey &&
 		slices.Equal(a.Problems, b.Problems) && slices.Equal(a.Advice, b.Advice) &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.VIPs, b.VIPs)
 }

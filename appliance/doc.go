@@ -52,6 +52,7 @@
 //	logs.go            the machine's log
 //	program.go         programs of the image
 //	traceroute.go      one that the image does not have
-//	gate.go            who may log in where, host keys, the audit log
+//	gate.go            who may log in where, the audit log
+//	hostkeys.go        by which SSH host keys the machine is known
 //	shells.go          a shell that is gone, with what its sessions had open
 package appliance

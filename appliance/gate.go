@@ -2,18 +2,14 @@ package appliance
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
@@ -36,13 +32,6 @@ type gate struct {
 	changed  chan struct{} // closed and replaced with every change
 	password string        // one-time, of a machine in maintenance
 	identity identity
-}
-
-// identity is what the gate knows of the machine's host key.
-type identity struct {
-	text, print string // of the configured one, and its fingerprint
-	moves       int    // how often revisions and host key found another place
-	spare       []byte // for when the one that is kept is of no use
 }
 
 // update makes the rules anew.
@@ -97,7 +86,7 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 	own := ownAddresses(state)
 	if cfg == nil {
 		g.update(api.Access{
-			HostKey:         g.hostKey(""),
+			HostKey:         g.hostKey(nil),
 			Listen:          listenAll(own),
 			OneTimePassword: g.oneTimePassword(),
 			MaxConnections:  maintenanceConnections,
@@ -109,7 +98,7 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 	next := api.Access{
 		Listen:         listenOn(ssh.Listen, state),
 		CAs:            ssh.CertificateAuthorities,
-		HostKey:        g.hostKey(string(ssh.HostKey)),
+		HostKey:        g.hostKey(ssh.HostKeys),
 		MaxConnections: ssh.MaxConnections,
 		MaxPerAddress:  ssh.MaxPerAddress,
 		MaxPerMinute:   ssh.MaxPerMinute,
@@ -173,109 +162,6 @@ func listenOn(wanted []config.SSHListen, state network.State) []string {
 		}
 	}
 	return all
-}
-
-// hostKey says which host key HostKey answers, without telling it: the
-// fingerprint of the configured one, else which of those that the machine kept.
-func (g *gate) hostKey(configured string) string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if configured == "" {
-		return fmt.Sprintf("kept, %d", g.identity.moves)
-	}
-	if configured != g.identity.text {
-		g.identity.text, g.identity.print = configured, "unreadable"
-		if signer, err := ssh.ParsePrivateKey([]byte(configured)); err == nil {
-			g.identity.print = ssh.FingerprintSHA256(signer.PublicKey())
-		}
-	}
-	return g.identity.print
-}
-
-// moved tells that what the machine keeps is elsewhere from now on: the host
-// key may be another one, and lasts longer.
-func (g *gate) moved() {
-	g.mu.Lock()
-	g.identity.moves++
-	next, moves := g.access, g.identity.moves
-	g.mu.Unlock()
-	if next.Generation == 0 || !strings.HasPrefix(next.HostKey, "kept") {
-		return
-	}
-	next.HostKey = fmt.Sprintf("kept, %d", moves)
-	g.update(next)
-}
-
-// HostKey answers the machine's SSH identity: the configured one, else the one
-// that is kept, else one that is made now, and kept if there is a volume. A
-// volume that is full or broken keeps nobody out: then the key is one that
-// lasts as long as the control plane.
-func (b *backend) HostKey(ctx context.Context) (api.HostKey, error) {
-	if err := shellAlone(ctx); err != nil {
-		return api.HostKey{}, err
-	}
-	if in, err := b.reconciler.configured(); err == nil {
-		if key := in.config.Management.SSH.HostKey; key != "" {
-			return b.shown(api.HostKey{PEM: []byte(key)})
-		}
-	}
-	b.gate.mu.Lock()
-	defer b.gate.mu.Unlock()
-	key, err := b.keptHostKey()
-	if err == nil {
-		return b.shown(api.HostKey{PEM: key, Ephemeral: !b.shelf.lasting()})
-	}
-	if b.gate.identity.spare == nil {
-		made, makeErr := makeHostKey()
-		if makeErr != nil {
-			return api.HostKey{}, errors.Join(err, makeErr)
-		}
-		b.gate.identity.spare = made
-		b.events.add(ctx, eventSession, "the SSH host key could not be kept, another is in use that ends with the control plane: %v", err)
-	}
-	return b.shown(api.HostKey{PEM: b.gate.identity.spare, Ephemeral: true})
-}
-
-// keptHostKey is the host key that is kept, made if there is none.
-func (b *backend) keptHostKey() ([]byte, error) {
-	kept, err := b.shelf.hostKey()
-	if err != nil {
-		return nil, err
-	}
-	if kept != nil {
-		if _, err := ssh.ParsePrivateKey(kept); err != nil {
-			return nil, fmt.Errorf("host key: %w", err)
-		}
-		return kept, nil
-	}
-	made, err := makeHostKey()
-	if err != nil {
-		return nil, err
-	}
-	return made, b.shelf.keepHostKey(made)
-}
-
-// shown puts the key's fingerprint into the status.
-func (b *backend) shown(key api.HostKey) (api.HostKey, error) {
-	signer, err := ssh.ParsePrivateKey(key.PEM)
-	if err != nil {
-		return api.HostKey{}, fmt.Errorf("host key: %w", err)
-	}
-	fingerprint := ssh.FingerprintSHA256(signer.PublicKey())
-	b.board.update(func(s *api.Status) { s.HostKey = fingerprint })
-	return key, nil
-}
-
-func makeHostKey() ([]byte, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
-	}
-	return pem.EncodeToMemory(block), nil
 }
 
 // Audit records what somebody did.

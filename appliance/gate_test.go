@@ -158,15 +158,15 @@ func eventsOf(t *testing.T, b *backend, kind string) (texts []string) {
 // TestHostKeyChanges tells the shell when it has to ask for the key again: it
 // would go on with the one before until it is started anew.
 func TestHostKeyChanges(t *testing.T) {
-	made, err := makeHostKey()
+	made, err := makeHostKey(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := ssh.ParsePrivateKey(made)
+	signer, err := ssh.ParsePrivateKey(made.pem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	configured := pair + "management:\n  ssh:\n    host-key: |\n      " + strings.ReplaceAll(strings.TrimSpace(string(made)), "\n", "\n      ") + "\n"
+	configured := pair + "management:\n  ssh:\n    host-key: |\n      " + strings.ReplaceAll(strings.TrimSpace(string(made.pem)), "\n", "\n      ") + "\n"
 	volume := blank{&disk{Memory: store.NewMemory()}}
 	bootsWith(t, volume, pair, func(t *testing.T, _ *machine, b *backend) {
 		// next waits for rules that are newer than the last ones.

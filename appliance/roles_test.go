@@ -85,6 +85,9 @@ var routeRoles = map[string]struct {
 	"POST /v1/revert":                   {need: "admin"},
 	"POST /v1/save":                     {"admin", `{}`},
 	"POST /v1/state-volume":             {"admin", `{"device": "/dev/none"}`},
+	"GET /v1/host-keys":                 {need: "viewer"},
+	"POST /v1/host-keys":                {"admin", `{"step": "announce"}`},
+	"POST /v1/host-key/offered":         {"viewer", `{"fingerprint": "SHA256:x"}`},
 	"POST /v1/power":                    {"admin", `"reboot"`},
 
 	"GET /v1/access":   {need: "root"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"dipper/appliance/api"
 )
@@ -14,16 +15,21 @@ import (
 // TestSecretsAreToldNowhere changes secrets in every way, and looks for them in
 // all that is answered, remembered and logged.
 func TestSecretsAreToldNowhere(t *testing.T) {
-	made, err := makeHostKey()
+	made, err := makeHostKey(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := strings.Split(strings.TrimSpace(string(made)), "\n")[2] // a line of the key
+	next, err := makeHostKey(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := func(key machineKey) string { return strings.Split(strings.TrimSpace(string(key.pem)), "\n")[2] }
+	body, nextBody := line(made), line(next)
 	const (
 		first  = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 		second = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
 	)
-	block := strings.ReplaceAll(strings.TrimSpace(string(made)), "\n", "\n      ")
+	block := strings.ReplaceAll(strings.TrimSpace(string(made.pem)), "\n", "\n      ")
 	management := fmt.Sprintf("management:\n  ssh:\n    host-key: |\n      %s\n    users:\n      anna: {role: admin, password-hash: %q}\n", block, first)
 	synctest.Test(t, func(t *testing.T) {
 		var said, log bytes.Buffer
@@ -44,15 +50,17 @@ func TestSecretsAreToldNowhere(t *testing.T) {
 		c := candidateOf(t, anna, b)
 		edit(c.ID, api.EditSet, "", append(user, second)...)
 		edit(c.ID, api.EditSet, "", append(user, strings.Replace(second, "$argon2id", "$argon9id", 1))...)
-		edit(c.ID, api.EditSet, "", "management", "ssh", "host-key", strings.Replace(string(made), "OPENSSH", "OPENSHH", 1))
+		edit(c.ID, api.EditSet, "", "management", "ssh", "host-key", strings.Replace(string(made.pem), "OPENSSH", "OPENSHH", 1))
 		edit(c.ID, api.EditMerge, "management:\n  ssh:\n    hostkey: |\n      "+block+"\n")
-		edit(c.ID, api.EditMerge, "set management ssh host-key "+strings.ReplaceAll(string(made), "\n", " "))
+		edit(c.ID, api.EditMerge, "set management ssh host-key "+strings.ReplaceAll(string(made.pem), "\n", " "))
 		for _, words := range [][]string{append(user, ""), append(user[:4:4], "pass"), {"management", "ssh", ""}, {"management", "ssh", "host-key", ""}} {
 			for _, kind := range []api.EditKind{api.EditSet, api.EditDelete, ""} {
 				all, err := b.CompleteCandidate(anna, c.ID, api.CompleteQuery{Kind: kind, Words: words})
 				note("complete", all, err)
 			}
 		}
+		edit(c.ID, api.EditMerge, "management:\n  ssh:\n    host-key:\n    - |\n      "+block+"\n    - |\n      "+strings.ReplaceAll(strings.TrimSpace(string(next.pem)), "\n", "\n      ")+"\n")
+		edit(c.ID, api.EditDelete, "", "management", "ssh", "host-key", strings.Replace(string(next.pem), "OPENSSH", "OPENSHH", 1))
 		compared, err := b.CompareCandidate(anna, c.ID, "running")
 		note("compare", compared, err)
 		done, err := b.Commit(anna, c.ID, api.CommitOptions{Comment: "another password"})
@@ -64,6 +72,9 @@ func TestSecretsAreToldNowhere(t *testing.T) {
 		note("conflict", refused, err)
 		if no, ok := err.(*api.Error); !ok || !no.Conflict || len(no.Details) == 0 {
 			t.Errorf("no conflict: %v", err)
+		}
+		if keys := announcedBy(t, b); len(keys) != 2 {
+			t.Errorf("the machine has the keys %s, want two", keys)
 		}
 		changed, err := b.Changes(anna)
 		note("changes", changed, err)
@@ -83,7 +94,7 @@ func TestSecretsAreToldNowhere(t *testing.T) {
 		note("status", b.Status(anna, -1), nil)
 		kill()
 		for where, text := range map[string]string{"an answer": said.String(), "the log": log.String()} {
-			for _, secret := range []string{first, second, body, first[8:30], second[30:]} {
+			for _, secret := range []string{first, second, body, nextBody, first[8:30], second[30:]} {
 				if at := strings.Index(text, secret); at >= 0 {
 					t.Errorf("%s tells %q: ...%q", where, secret, text[max(0, at-200):at+len(secret)])
 				}

@@ -153,7 +153,7 @@ func (c *connection) watch(conn *gossh.ServerConn, g access.Grant) {
 	c.watched.Do(func() {
 		c.alarm.Stop()
 		c.server.note(c.actor(g, ""), "login by "+g.Means, "ok")
-		c.announceHostKeys(conn)
+		c.announceHostKeys(conn, g)
 		c.goes(func() { c.keepAlive(conn) })
 	})
 }

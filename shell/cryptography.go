@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,24 +10,47 @@ import (
 
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
+
+	"dipper/appliance/api"
+	"dipper/shell/access"
 )
 
-// hostKeys are the keys by which the machine is known.
+// hostKeys are the keys by which the machine is known: the first is used, all
+// are announced.
 type hostKeys struct {
 	signers   []gossh.Signer
 	ephemeral bool
 }
 
-// loadHostKey asks for the host key. One that is there already will do when
-// the control plane does not answer, and none is needed to listen nowhere.
+// present is the key in use. The others are not offered for key exchange: the
+// library holds one of each type, and a client that knows the present one must
+// not be shown another.
+func (k *hostKeys) present() []ssh.Signer {
+	if len(k.signers) == 0 {
+		return nil
+	}
+	return []ssh.Signer{k.signers[0]}
+}
+
+// next is the fingerprint of the key that takes the place of the present one;
+// "": there is none.
+func (k *hostKeys) next() string {
+	if len(k.signers) < 2 {
+		return ""
+	}
+	return gossh.FingerprintSHA256(k.signers[1].PublicKey())
+}
+
+// loadHostKey asks for the host keys. What is there already will do when the
+// control plane does not answer, and none is needed to listen nowhere.
 func (s *SSH) loadHostKey(ctx context.Context, needed bool) error {
 	if !needed {
 		return nil
 	}
 	answer, err := s.Gate.HostKey(ctx)
-	var signer gossh.Signer
+	var signers []gossh.Signer
 	if err == nil {
-		signer, err = parseHostKey(answer.PEM)
+		signers, err = parseHostKeys(append([][]byte{answer.PEM}, answer.Announced...))
 	}
 	if err != nil {
 		if s.hostKeys.Load() != nil {
@@ -35,7 +59,7 @@ func (s *SSH) loadHostKey(ctx context.Context, needed bool) error {
 		}
 		return err
 	}
-	s.hostKeys.Store(&hostKeys{signers: []gossh.Signer{signer}, ephemeral: answer.Ephemeral})
+	s.hostKeys.Store(&hostKeys{signers: signers, ephemeral: answer.Ephemeral})
 	return nil
 }
 
@@ -46,6 +70,18 @@ var hostKeyAlgorithms = map[string][]string{
 	gossh.KeyAlgoECDSA384: {gossh.KeyAlgoECDSA384},
 	gossh.KeyAlgoECDSA521: {gossh.KeyAlgoECDSA521},
 	gossh.KeyAlgoRSA:      {gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256},
+}
+
+func parseHostKeys(all [][]byte) ([]gossh.Signer, error) {
+	var signers []gossh.Signer
+	for _, pem := range all {
+		signer, err := parseHostKey(pem)
+		if err != nil {
+			return nil, err
+		}
+		signers = append(signers, signer)
+	}
+	return signers, nil
 }
 
 func parseHostKey(pem []byte) (gossh.Signer, error) {
@@ -80,14 +116,33 @@ func userKeyAlgorithms() []string {
 }
 
 // announceHostKeys tells the client all keys of the machine, so that it knows
-// the next one already (OpenSSH's PROTOCOL, section 2.5).
-func (c *connection) announceHostKeys(conn *gossh.ServerConn) {
+// the next one already (OpenSSH's PROTOCOL, section 2.5). A connection hears of
+// them once: OpenSSH's client ends at a second announcement (clientloop.c,
+// client_input_hostkeys).
+func (c *connection) announceHostKeys(conn *gossh.ServerConn, g access.Grant) {
+	keys := c.server.hostKeys.Load()
 	var payload []byte
-	for _, s := range c.server.hostKeys.Load().signers {
+	for _, s := range keys.signers {
 		payload = append(payload, gossh.Marshal(struct{ Key []byte }{s.PublicKey().Marshal()})...)
 	}
+	c.toldOfNextKey(g, api.HostKeyOffer{Fingerprint: keys.next()})
 	// A client that is gone needs no keys.
 	_, _, _ = conn.SendRequest("hostkeys-00@openssh.com", false, payload)
+}
+
+// toldOfNextKey has noted what the client knows of the next host key: who is
+// asked to put it into use wants to know whom it would surprise.
+func (c *connection) toldOfNextKey(g access.Grant, o api.HostKeyOffer) {
+	if o.Fingerprint == "" {
+		return
+	}
+	c.goes(func() {
+		ctx, cancel := context.WithTimeout(api.WithActor(context.Background(), c.actor(g, "")), auditPatience)
+		defer cancel()
+		if err := c.server.Gate.HostKeyOffered(ctx, o); err != nil {
+			c.server.Log.Warn("ssh: not noted who was told of the next host key", "user", g.User, "error", err)
+		}
+	})
 }
 
 // proveHostKeys signs for each of the keys that the client asks about.
@@ -96,7 +151,11 @@ func (c *connection) proveHostKeys(lib ssh.Context, _ *ssh.Server, req *gossh.Re
 	if !ok {
 		return false, nil
 	}
-	proof, err := proveKeys(c.server.hostKeys.Load().signers, conn.SessionID(), req.Payload)
+	keys := c.server.hostKeys.Load()
+	proof, err := proveKeys(keys.signers, conn.SessionID(), req.Payload)
+	if g, in := c.granted(); err == nil && in && len(keys.signers) > 1 && bytes.Contains(req.Payload, keys.signers[1].PublicKey().Marshal()) {
+		c.toldOfNextKey(g, api.HostKeyOffer{Fingerprint: keys.next(), Learned: true})
+	}
 	return err == nil, proof
 }
 
@@ -119,7 +178,7 @@ func proveKeys(signers []gossh.Signer, session, asked []byte) ([]byte, error) {
 		if i < 0 {
 			return nil, errors.New("a key that is not the machine's")
 		}
-		signed, err := signers[i].Sign(rand.Reader, gossh.Marshal(struct {
+		signed, err := prove(signers[i], gossh.Marshal(struct {
 			Purpose string
 			Session []byte
 			Key     []byte
@@ -133,4 +192,13 @@ func proveKeys(signers []gossh.Signer, session, asked []byte) ([]byte, error) {
 		return nil, errors.New("more keys than the machine has")
 	}
 	return proof, nil
+}
+
+// prove signs by the best algorithm of a key: what the library does by itself
+// is SHA-1 where the key is an RSA one.
+func prove(signer gossh.Signer, text []byte) (*gossh.Signature, error) {
+	if with, can := signer.(gossh.MultiAlgorithmSigner); can {
+		return with.SignWithAlgorithm(rand.Reader, text, with.Algorithms()[0])
+	}
+	return signer.Sign(rand.Reader, text)
 }

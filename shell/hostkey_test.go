@@ -1,11 +1,17 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/pem"
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +123,100 @@ func (s *server) awaitKey(t *testing.T, want string) {
 		if seen == want {
 			return
 		}
+	}
+}
+
+// TestHostKeyRotation takes all the steps to another host key with OpenSSH's
+// client, which is asked to believe nothing that it does not know: it learns
+// the announced key, finds it in use the next time, and forgets the old one.
+func TestHostKeyRotation(t *testing.T) {
+	joe := newPerson(t, "joe")
+	s := start(t, one(joe))
+	first := s.knownAs(t)
+	joe.learns(t, s, first)
+	next, fingerprint := anotherKey(t)
+	rotate := func(present []byte, announced ...[]byte) {
+		s.gate.change(func(a *api.Access) { s.gate.hostKey, s.gate.announced, a.HostKey = present, announced, a.HostKey+"x" })
+	}
+	rotate(s.gate.hostKey, next)
+	eventually(t, "the key to be announced", func() bool { return s.hostKeys.Load().next() == fingerprint })
+	if got := s.knownAs(t); got != first {
+		t.Errorf("the announced key is in use already: %s", got)
+	}
+	joe.learns(t, s, first, fingerprint)
+	s.gate.await(t, "the client to be noted", func() bool {
+		return slices.Contains(s.gate.offers, "joe "+fingerprint+" learned: false") && slices.Contains(s.gate.offers, "joe "+fingerprint+" learned: true")
+	})
+	rotate(next)
+	s.awaitKey(t, fingerprint)
+	joe.learns(t, s, fingerprint)
+}
+
+// knownAs is the key that the machine shows.
+func (s *server) knownAs(t *testing.T) string {
+	t.Helper()
+	return gossh.FingerprintSHA256(s.hostKeys.Load().signers[0].PublicKey())
+}
+
+// learns has OpenSSH's client log in, and waits until it knows the machine by
+// some keys and no others. Without a first key in its file it takes what it
+// sees; with one it takes nothing that it does not know.
+func (p *person) learns(t *testing.T, s *server, want ...string) {
+	t.Helper()
+	strict := "yes"
+	if _, err := os.Stat(p.file("known_hosts")); err != nil {
+		strict = "accept-new"
+	}
+	// The first value of an option counts (ssh_config(5)).
+	client := exec.Command("ssh", append([]string{"-o", "StrictHostKeyChecking=" + strict, "-o", "UpdateHostKeys=yes"}, append(p.options(s), "host", "cat")...)...)
+	in, err := client.StdinPipe() // keeps the session until the client has its proofs
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	client.Stderr = &said
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, fmt.Sprintf("known_hosts with %s", want), func() bool { return slices.Equal(p.knows(t), slices.Sorted(slices.Values(want))) })
+	in.Close()
+	if err := client.Wait(); err != nil || said.Len() > 0 {
+		t.Errorf("%v: %s", err, said.String())
+	}
+}
+
+// knows are the fingerprints in the client's known_hosts, in order.
+func (p *person) knows(t *testing.T) []string {
+	t.Helper()
+	text, _ := os.ReadFile(p.file("known_hosts")) // not there before the first login
+	var prints []string
+	for len(text) > 0 {
+		_, _, key, _, rest, err := gossh.ParseKnownHosts(text)
+		if err != nil {
+			break
+		}
+		prints, text = append(prints, gossh.FingerprintSHA256(key)), rest
+	}
+	slices.Sort(prints)
+	return prints
+}
+
+// TestProofOfRSA proves an RSA key by SHA-2: clients of today take no SHA-1.
+func TestProofOfRSA(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := gossh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := parseHostKey(pem.EncodeToMemory(block))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := prove(signer, []byte("text"))
+	if err != nil || signature.Format != gossh.KeyAlgoRSASHA512 {
+		t.Errorf("signed by %v, %v", signature, err)
 	}
 }

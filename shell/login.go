@@ -39,7 +39,7 @@ func (c *connection) library(ctx context.Context) *ssh.Server {
 	}
 	srv := &ssh.Server{
 		Version:     softwareVersion,
-		HostSigners: signersOf(keys),
+		HostSigners: keys.present(),
 		// A handler must be set: without any, the library lets everybody in.
 		PublicKeyHandler: func(_ ssh.Context, _ ssh.PublicKey) bool { return false },
 		ServerConfigCallback: func(lib ssh.Context) *gossh.ServerConfig {
@@ -79,14 +79,6 @@ func (c *connection) library(ctx context.Context) *ssh.Server {
 		}
 	}
 	return srv
-}
-
-func signersOf(keys *hostKeys) []ssh.Signer {
-	var out []ssh.Signer
-	for _, s := range keys.signers {
-		out = append(out, s)
-	}
-	return out
 }
 
 // keyOffered answers whether a key would do. That its owner has it is not

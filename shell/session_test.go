@@ -3,9 +3,7 @@ package shell
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -39,40 +37,6 @@ func TestMultiplexing(t *testing.T) {
 	}
 	if logins != 1 || len(s.gate.ended) != 6 {
 		t.Errorf("%d logins and %d sessions, want 1 and 6", logins, len(s.gate.ended))
-	}
-}
-
-// TestHostKeyRotation gives the server a second key. OpenSSH's client, which
-// knows the first, asks for proof of the second and learns it.
-func TestHostKeyRotation(t *testing.T) {
-	joe := newPerson(t, "joe")
-	s := start(t, one(joe))
-	if _, errOut, status := joe.ssh(s, "", "host", "who"); status != 0 {
-		t.Fatal(errOut)
-	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := gossh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.hostKeys.Store(&hostKeys{signers: append(s.hostKeys.Load().signers, second)})
-	client := exec.Command("ssh", append(joe.options(s), "-o", "UpdateHostKeys=yes", "host", "cat")...)
-	in, err := client.StdinPipe() // keeps the session until the client has its proof
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := client.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the client to learn the second key", func() bool {
-		return strings.Contains(joe.read("known_hosts"), strings.TrimSpace(string(gossh.MarshalAuthorizedKey(second.PublicKey()))))
-	})
-	in.Close()
-	if err := client.Wait(); err != nil {
-		t.Error(err)
 	}
 }
 

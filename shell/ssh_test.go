@@ -32,10 +32,13 @@ type gate struct {
 	access  api.Access
 	changed chan struct{}
 	hostKey []byte
-	began   []api.Actor
-	ended   map[string]bool // whether lost, by session
-	notes   []string        // "user text: result"
-	more    chan struct{}   // closed and renewed with every note and end
+	// announced are the next host keys, and offers who was told of them.
+	announced [][]byte
+	offers    []string
+	began     []api.Actor
+	ended     map[string]bool // whether lost, by session
+	notes     []string        // "user text: result"
+	more      chan struct{}   // closed and renewed with every note and end
 }
 
 func newGate(t testing.TB, a api.Access) *gate {
@@ -84,7 +87,15 @@ func (g *gate) change(f func(*api.Access)) {
 func (g *gate) HostKey(context.Context) (api.HostKey, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return api.HostKey{PEM: g.hostKey}, nil
+	return api.HostKey{PEM: g.hostKey, Announced: g.announced}, nil
+}
+
+func (g *gate) HostKeyOffered(ctx context.Context, o api.HostKeyOffer) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.offers = append(g.offers, fmt.Sprintf("%s %s learned: %t", api.ActorOf(ctx).User, o.Fingerprint, o.Learned))
+	g.told()
+	return nil
 }
 
 func (g *gate) Audit(ctx context.Context, e api.AuditEntry) error {

@@ -90,6 +90,9 @@ func block(s api.Status, oneTime string) string {
 	if s.HostKey != "" {
 		line("SSH key", s.HostKey)
 	}
+	if s.NextHostKey != "" {
+		line("next SSH key", s.NextHostKey)
+	}
 	if oneTime != "" {
 		line("SSH login", "admin, password "+oneTime)
 	}

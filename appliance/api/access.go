@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Gate is what the shell needs to let people in.
@@ -14,6 +15,9 @@ type Gate interface {
 	Access(ctx context.Context, newerThan int) (Access, error)
 	// HostKey answers the machine's private key for SSH.
 	HostKey(ctx context.Context) (HostKey, error)
+	// HostKeyOffered notes that the actor's client was told of the next host
+	// key.
+	HostKeyOffered(ctx context.Context, o HostKeyOffer) error
 	// Audit records a command or a login in the log and among the events.
 	Audit(ctx context.Context, e AuditEntry) error
 	// SessionBegan tells that the Actor has just logged in, and may give any
@@ -69,7 +73,52 @@ type User struct {
 type HostKey struct {
 	PEM       []byte `json:"pem"`       // OpenSSH's private key format
 	Ephemeral bool   `json:"ephemeral"` // gone with the next boot
+	// Announced are further keys, as PEM: clients are told of them, so that
+	// they know the machine when one of them takes the place of the first.
+	Announced [][]byte `json:"announced,omitempty"`
 }
+
+// HostKeyOffer tells that a client was told of the next host key.
+type HostKeyOffer struct {
+	Fingerprint string `json:"fingerprint"` // of the next key
+	// Learned: the client asked for the proof that the machine has the key, as
+	// it does before it notes one that it does not know.
+	Learned bool `json:"learned,omitempty"`
+}
+
+// HostKeys are the keys by which the machine is known, for everybody's eyes.
+type HostKeys struct {
+	Keys       []ShownHostKey  `json:"keys"`                 // the first one is in use
+	Clients    []HostKeyClient `json:"clients,omitempty"`    // who came since the next key is announced
+	Configured bool            `json:"configured,omitempty"` // given by the configuration
+	Ephemeral  bool            `json:"ephemeral,omitempty"`  // gone with the next boot
+}
+
+// ShownHostKey is one of them.
+type ShownHostKey struct {
+	Type        string    `json:"type"`
+	Fingerprint string    `json:"fingerprint"`
+	Announced   bool      `json:"announced,omitempty"` // and not in use yet
+	Since       time.Time `json:"since,omitzero"`      // made, announced or put into use
+}
+
+// HostKeyClient is somebody who logged in while a key was announced.
+type HostKeyClient struct {
+	User    string    `json:"user"`
+	From    string    `json:"from"`
+	Learned bool      `json:"learned"`
+	Last    time.Time `json:"last"`
+}
+
+// HostKeyStep is a step of a host key's rotation.
+type HostKeyStep string
+
+// The steps.
+const (
+	HostKeyAnnounce HostKeyStep = "announce" // make the next key and tell clients of it
+	HostKeyReplace  HostKeyStep = "replace"  // put the next key in the place of the present one
+	HostKeyWithdraw HostKeyStep = "withdraw" // forget the next key
+)
 
 // AuditEntry is one command or login.
 type AuditEntry struct {

@@ -110,6 +110,16 @@ func (c *Client) FormatState(ctx context.Context, device string, overwrite bool)
 	return err
 }
 
+// HostKeys implements Configurator.
+func (c *Client) HostKeys(ctx context.Context) (HostKeys, error) {
+	return get[HostKeys](ctx, c, "/v1/host-keys")
+}
+
+// RotateHostKey implements Configurator.
+func (c *Client) RotateHostKey(ctx context.Context, step HostKeyStep) (HostKeys, error) {
+	return post[HostKeys](ctx, c, "/v1/host-keys", hostKeyQuery{step})
+}
+
 // Program implements Operator.
 func (c *Client) Program(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	body, err := c.open(ctx, http.MethodPost, "/v1/program?"+url.Values{"arg": argv}.Encode(), in)
@@ -203,6 +213,12 @@ func (c *Client) Access(ctx context.Context, newerThan int) (Access, error) {
 // HostKey implements Gate.
 func (c *Client) HostKey(ctx context.Context) (HostKey, error) {
 	return get[HostKey](ctx, c, "/v1/host-key")
+}
+
+// HostKeyOffered implements Gate.
+func (c *Client) HostKeyOffered(ctx context.Context, o HostKeyOffer) error {
+	_, err := post[struct{}](ctx, c, "/v1/host-key/offered", o)
+	return err
 }
 
 // Audit implements Gate.

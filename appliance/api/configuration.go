@@ -59,6 +59,11 @@ type Configurator interface {
 	// FormatState makes the state volume on a disk and moves what was kept in
 	// memory there. A disk that holds anything is refused unless overwrite.
 	FormatState(ctx context.Context, device string, overwrite bool) error
+
+	// HostKeys says by which SSH host keys the machine is known.
+	HostKeys(ctx context.Context) (HostKeys, error)
+	// RotateHostKey takes one step to another host key.
+	RotateHostKey(ctx context.Context, step HostKeyStep) (HostKeys, error)
 }
 
 // Candidate is a configuration that somebody edits.

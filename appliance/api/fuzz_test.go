@@ -90,6 +90,18 @@ func (a *agreeable) HostKey(ctx context.Context) (api.HostKey, error) {
 	a.note(ctx)
 	return api.HostKey{}, nil
 }
+func (a *agreeable) HostKeyOffered(ctx context.Context, o api.HostKeyOffer) error {
+	a.note(ctx, o)
+	return nil
+}
+func (a *agreeable) HostKeys(ctx context.Context) (api.HostKeys, error) {
+	a.note(ctx)
+	return api.HostKeys{}, nil
+}
+func (a *agreeable) RotateHostKey(ctx context.Context, step api.HostKeyStep) (api.HostKeys, error) {
+	a.note(ctx, step)
+	return api.HostKeys{}, nil
+}
 func (a *agreeable) Audit(ctx context.Context, e api.AuditEntry) error { a.note(ctx, e); return nil }
 func (a *agreeable) SessionBegan(ctx context.Context) error            { a.note(ctx); return nil }
 func (a *agreeable) SessionEnded(ctx context.Context, session string, lost bool) error {
@@ -134,6 +146,9 @@ func FuzzHandler(f *testing.F) {
 		{"POST", "/v1/sessions/ended", `{"session":"s1","lost":true}`, anna},
 		{"GET", "/v1/access?newer-than=-1", "", ""},
 		{"GET", "/v1/host-key", "", ""},
+		{"GET", "/v1/host-keys", "", anna},
+		{"POST", "/v1/host-keys", `{"step":"announce"}`, anna},
+		{"POST", "/v1/host-key/offered", `{"fingerprint":"SHA256:x","learned":true}`, anna},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}

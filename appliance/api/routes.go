@@ -54,6 +54,10 @@ func routeConfigurator(mux *http.ServeMux, b Configurator) {
 	mux.HandleFunc("POST /v1/state-volume", asked(func(ctx context.Context, _ *http.Request, q formatQuery) (any, error) {
 		return struct{}{}, b.FormatState(ctx, q.Device, q.Overwrite)
 	}))
+	mux.HandleFunc("GET /v1/host-keys", answer(func(r *http.Request) (any, error) { return b.HostKeys(r.Context()) }))
+	mux.HandleFunc("POST /v1/host-keys", asked(func(ctx context.Context, _ *http.Request, q hostKeyQuery) (any, error) {
+		return b.RotateHostKey(ctx, q.Step)
+	}))
 }
 
 // The bodies of requests that have no type of their own.
@@ -63,6 +67,9 @@ type (
 	}
 	saveQuery struct {
 		Comment string `json:"comment"`
+	}
+	hostKeyQuery struct {
+		Step HostKeyStep `json:"step"`
 	}
 	formatQuery struct {
 		Device    string `json:"device"`
@@ -161,6 +168,9 @@ func routeGate(mux *http.ServeMux, b Gate) {
 		return b.Access(ctx, generation)
 	}))
 	mux.HandleFunc("GET /v1/host-key", answer(func(r *http.Request) (any, error) { return b.HostKey(r.Context()) }))
+	mux.HandleFunc("POST /v1/host-key/offered", asked(func(ctx context.Context, _ *http.Request, q HostKeyOffer) (any, error) {
+		return struct{}{}, b.HostKeyOffered(ctx, q)
+	}))
 	mux.HandleFunc("POST /v1/audit", asked(func(ctx context.Context, _ *http.Request, q AuditEntry) (any, error) {
 		return struct{}{}, b.Audit(ctx, q)
 	}))

@@ -35,24 +35,25 @@ const (
 
 // Status is what the machine is and how it is.
 type Status struct {
-	Hostname  string    `json:"hostname"`
-	Role      string    `json:"role,omitempty"`
-	State     State     `json:"state"`
-	Version   string    `json:"version"`
-	Source    string    `json:"source,omitempty"` // where the configuration came from
-	Problems  []string  `json:"problems,omitempty"`
-	Advice    []string  `json:"advice,omitempty"` // how to go on in maintenance
-	Addresses []string  `json:"addresses,omitempty"`
-	VIPs      []string  `json:"vips,omitempty"`
-	Revision  int       `json:"revision"`            // grows with every change of this status
-	Since     time.Time `json:"since"`               // of State
-	Unsaved   bool      `json:"unsaved,omitempty"`   // the running configuration is not the saved one
-	Volatile  bool      `json:"volatile,omitempty"`  // there is no state volume: nothing outlives a reboot
-	ConfirmBy time.Time `json:"confirm-by,omitzero"` // of an unconfirmed commit
-	HostKey   string    `json:"host-key,omitempty"`  // fingerprint of the SSH host key
-	Edits     int       `json:"edits"`               // kernel edits since this control plane started
-	PID       int       `json:"pid"`                 // of the control plane
-	Uptime    Duration  `json:"uptime"`              // of the machine
+	Hostname    string    `json:"hostname"`
+	Role        string    `json:"role,omitempty"`
+	State       State     `json:"state"`
+	Version     string    `json:"version"`
+	Source      string    `json:"source,omitempty"` // where the configuration came from
+	Problems    []string  `json:"problems,omitempty"`
+	Advice      []string  `json:"advice,omitempty"` // how to go on in maintenance
+	Addresses   []string  `json:"addresses,omitempty"`
+	VIPs        []string  `json:"vips,omitempty"`
+	Revision    int       `json:"revision"`                // grows with every change of this status
+	Since       time.Time `json:"since"`                   // of State
+	Unsaved     bool      `json:"unsaved,omitempty"`       // the running configuration is not the saved one
+	Volatile    bool      `json:"volatile,omitempty"`      // there is no state volume: nothing outlives a reboot
+	ConfirmBy   time.Time `json:"confirm-by,omitzero"`     // of an unconfirmed commit
+	HostKey     string    `json:"host-key,omitempty"`      // fingerprint of the SSH host key
+	NextHostKey string    `json:"next-host-key,omitempty"` // fingerprint of the one that is announced
+	Edits       int       `json:"edits"`                   // kernel edits since this control plane started
+	PID         int       `json:"pid"`                     // of the control plane
+	Uptime      Duration  `json:"uptime"`                  // of the machine
 }
 
 // Duration is a time.Duration that JSON shows as "1.5s".

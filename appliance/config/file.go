@@ -356,7 +356,7 @@ func (m *fileManagement) keys() []key {
 
 type fileSSH struct {
 	listen      field[[]field[SSHListen]]
-	hostKey     field[Secret]
+	hostKeys    field[[]field[Secret]]
 	authorities field[[]field[string]]
 	users       field[[]named[fileUser]]
 	idle        field[time.Duration]
@@ -374,7 +374,8 @@ func (s *fileSSH) keys() []key {
 	return []key{
 		{"listen", "addresses, networks or interfaces, with a port or without",
 			oneOrMore(&s.listen, typed(TypeEndpoint, "192.168.4.5:22", sshListen).otherwise("port 22 of every own address that is no VIP"))},
-		{"host-key", "the machine's private key", secret(scalar(&s.hostKey, typed(TypeText, "", hostKey).otherwise("made at the first boot")))},
+		{"host-key", "the machine's private key; of several the first is used and the others are announced",
+			secret(oneOrMore(&s.hostKeys, typed(TypeText, "", hostKey).otherwise("made at the first boot")))},
 		{"certificate-authorities", "public keys whose certificates are taken", scalars(&s.authorities, typed(TypeText, "ssh-ed25519 AAAA...", keyLine))},
 		{"users", "who may log in", entries(&s.users, "the name of a user", userName, (*fileUser).keys)},
 		{"idle-timeout", "ends a session in which nobody types", scalar(&s.idle, duration("a time", time.Second, maxIdle, time.Second).otherwise(durationText(usual.IdleTimeout)))},

@@ -19,7 +19,7 @@ type Management struct {
 // SSH is the configuration of the SSH server.
 type SSH struct {
 	Listen                 []SSHListen // none: port 22 of every own address that is no VIP
-	HostKey                Secret      // "": made at the first boot
+	HostKeys               []Secret    // the first is used, the others are announced; none: made at the first boot
 	CertificateAuthorities []string    // lines of authorized_keys; Warnings names malformed ones
 	Users                  []User      // sorted by name
 	IdleTimeout            time.Duration
@@ -88,7 +88,7 @@ func defaultSSH() SSH {
 func (r *resolver) resolveManagement(raw field[fileManagement], interfaces field[[]named[fileInterface]]) Management {
 	s, usual := raw.value.ssh.value, defaultSSH()
 	ssh := SSH{
-		Listen: values(s.listen), HostKey: s.hostKey.value, CertificateAuthorities: values(s.authorities),
+		Listen: values(s.listen), HostKeys: values(s.hostKeys), CertificateAuthorities: values(s.authorities),
 		IdleTimeout: or(s.idle, usual.IdleTimeout), HandshakeTimeout: or(s.handshake, usual.HandshakeTimeout),
 		MaxConnections: or(s.connections, usual.MaxConnections), MaxPerAddress: or(s.perAddress, usual.MaxPerAddress),
 		MaxPerMinute: or(s.perMinute, usual.MaxPerMinute),
@@ -330,7 +330,7 @@ func (s SSH) outline() outline {
 	usual := defaultSSH()
 	o := outline{name: "ssh", form: mapping}
 	o.values("listen", texts(s.Listen)...)
-	o.secret("host-key", s.HostKey)
+	o.secrets("host-key", s.HostKeys)
 	o.values("certificate-authorities", s.CertificateAuthorities...)
 	users := outline{name: "users", form: mapping}
 	for _, u := range s.Users {

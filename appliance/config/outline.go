@@ -17,7 +17,7 @@ type outline struct {
 	form     form
 	value    string    // leaf: as it is written in YAML
 	identity bool      // leaf: part of its item's name
-	hidden   bool      // leaf: a secret; a word in its place in a redacted rendering
+	hidden   bool      // leaf, also of a list: a secret; a word in its place in a redacted rendering
 	children []outline // others
 }
 
@@ -269,6 +269,20 @@ func (o *outline) secret(name string, value Secret) {
 	if value != "" {
 		o.children = append(o.children, outline{name: name, value: quote(string(value)), hidden: true})
 	}
+}
+
+// secrets writes a single one without brackets. Several go by their place in
+// the list: their text is no name that a change may be told by.
+func (o *outline) secrets(name string, values []Secret) {
+	if len(values) == 1 {
+		o.secret(name, values[0])
+		return
+	}
+	all := outline{name: name, form: list}
+	for i, value := range values {
+		all.children = append(all.children, outline{name: "[" + itoa(i) + "]", value: quote(string(value)), hidden: true})
+	}
+	o.add(all)
 }
 
 func listOf[T any](name string, values []T, item func(T) outline) outline {

@@ -70,7 +70,9 @@ func (o outline) onOneLine() string {
 		return o.value
 	case list:
 		for i, word := range o.children {
-			parts[i] = quote(word.name)
+			if parts[i] = quote(word.name); word.hidden {
+				parts[i] = word.value
+			}
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	}

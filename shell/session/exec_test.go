@@ -44,7 +44,7 @@ func TestExec(t *testing.T) {
 		},
 		{
 			name: "a mistake in the second", command: "show version; show", status: 2, out: "Dipper  0.4\nkernel  6.12.57\n",
-			errOut: "show version; show\n                  ^\nerror: \"show\" is not complete: expected one of arp, boot, candidates, changes, configuration, connections, events, interfaces, log, neighbours, rates, real-servers, revisions, routes, service, services and 7 more\n",
+			errOut: "show version; show\n                  ^\nerror: \"show\" is not complete: expected one of arp, boot, candidates, changes, configuration, connections, events, host-keys, interfaces, log, neighbours, rates, real-servers, revisions, routes, service and 8 more\n",
 		},
 		{
 			name: "a mistake in a filter", command: "show version | match '('", status: 2,
@@ -171,7 +171,7 @@ show version
 		{
 			name: "stops at the first mistake", script: "show version\n\nshow nothing\nshow version\n", status: 2,
 			out:    "Dipper  0.4\nkernel  6.12.57\n",
-			errOut: "show nothing\n     ^^^^^^^\nerror: line 3: \"nothing\" is not expected after \"show\": expected one of arp, boot, candidates, changes, configuration, connections, events, interfaces, log, neighbours, rates, real-servers, revisions, routes, service, services and 7 more\n",
+			errOut: "show nothing\n     ^^^^^^^\nerror: line 3: \"nothing\" is not expected after \"show\": expected one of arp, boot, candidates, changes, configuration, connections, events, host-keys, interfaces, log, neighbours, rates, real-servers, revisions, routes, service and 8 more\n",
 		},
 		{name: "exit ends it", script: "exit\nshow nothing\n"},
 		{name: "without a line end", script: "show timeouts | match udp", out: "udp            5m\n"},
@@ -249,7 +249,7 @@ func TestRolesOfCommands(t *testing.T) {
 	}
 	viewer := []string{"exit", "help", "ipvsadm", "monitor", "ping", "quit", "show", "terminal", "traceroute"}
 	operator := append([]string{"capture", "clear", "server"}, viewer...)
-	admin := append([]string{"configure", "confirm", "debug", "format", "load", "poweroff", "reboot", "revert", "save"}, operator...)
+	admin := append([]string{"configure", "confirm", "debug", "format", "host-key", "load", "poweroff", "reboot", "revert", "save"}, operator...)
 	for role, want := range map[api.Role][]string{api.Viewer: viewer, api.Operate: operator, api.Admin: admin, "": admin} {
 		slices.Sort(want)
 		if diff := cmp.Diff(want, visible(role)); diff != "" {
@@ -397,5 +397,33 @@ func TestLastWithoutNumber(t *testing.T) {
 	out, errOut, status := exec(t, f, api.Viewer, "", command)
 	if got := strings.Count(out, "\n"); got != 10 || status != 0 || !strings.HasSuffix(out, "services s19 scheduler rr\n") {
 		t.Errorf("%d lines, exit status %d, %q:\n%s", got, status, errOut, out)
+	}
+}
+
+// TestHostKeyReplaceAsks says whom another host key would surprise, and does
+// nothing unasked.
+func TestHostKeyReplaceAsks(t *testing.T) {
+	steps := func(command string, about func(*fake)) (said string, status int, steps []api.HostKeyStep) {
+		f := newFake()
+		if about != nil {
+			about(f)
+		}
+		_, said, status = exec(t, f, api.Admin, "", command)
+		return said, status, f.rotated
+	}
+	said, status, done := steps("host-key replace", nil)
+	if status != exitFailed || len(done) != 0 || !strings.Contains(said, "1 of 2 clients have not learned the announced key, and will be warned of another one: robot from 10.0.0.9") || !strings.Contains(said, `add "--yes"`) {
+		t.Errorf("status %d, %v, %s", status, done, said)
+	}
+	said, _, done = steps("host-key replace", func(f *fake) { f.hostKeys.Clients = nil })
+	if len(done) != 0 || !strings.Contains(said, "nobody has logged in since SHA256:Nx7q was announced") {
+		t.Errorf("%v, %s", done, said)
+	}
+	for command, want := range map[string]api.HostKeyStep{
+		"host-key replace --yes": api.HostKeyReplace, "host-key announce": api.HostKeyAnnounce, "host-key withdraw": api.HostKeyWithdraw,
+	} {
+		if said, status, done := steps(command, nil); status != 0 || len(done) != 1 || done[0] != want {
+			t.Errorf("%s: status %d, %v, %s", command, status, done, said)
+		}
 	}
 }

@@ -37,6 +37,8 @@ type fake struct {
 	news       chan api.Event // what is to come
 	calls      map[string]int
 	manyNames  []string // of real servers, for completion
+	hostKeys   api.HostKeys
+	rotated    []api.HostKeyStep
 }
 
 type fakeCandidate struct {
@@ -51,8 +53,18 @@ func newFake() *fake {
 			Addresses: []string{"eth0 192.168.4.5/24"}, VIPs: []string{"192.168.4.15"}, Revision: 1, Since: noon.Add(-26 * time.Hour),
 			HostKey: "SHA256:8Ww1", Edits: 42, PID: 57, Uptime: api.Duration(26*time.Hour + 3*time.Second),
 		},
-		changed:    make(chan struct{}),
-		services:   fakeServices(),
+		changed:  make(chan struct{}),
+		services: fakeServices(),
+		hostKeys: api.HostKeys{
+			Keys: []api.ShownHostKey{
+				{Type: "ssh-ed25519", Fingerprint: "SHA256:8Ww1", Since: noon.Add(-400 * 24 * time.Hour)},
+				{Type: "ssh-ed25519", Fingerprint: "SHA256:Nx7q", Announced: true, Since: noon.Add(-7 * 24 * time.Hour)},
+			},
+			Clients: []api.HostKeyClient{
+				{User: "ann", From: "10.0.0.1", Learned: true, Last: noon.Add(-time.Hour)},
+				{User: "robot", From: "10.0.0.9", Last: noon.Add(-time.Minute)},
+			},
+		},
 		running:    []string{"set role director", "set hostname lb1", "set services web listen 192.168.4.15:80", "set services web scheduler wrr"},
 		candidates: map[string]*fakeCandidate{},
 		generation: 7,
@@ -373,6 +385,12 @@ func (f *fake) Save(context.Context, string) (api.Revision, error) {
 }
 func (f *fake) Revisions(context.Context) ([]api.Revision, error) { return f.revisions, nil }
 func (f *fake) FormatState(context.Context, string, bool) error   { return nil }
+
+func (f *fake) HostKeys(context.Context) (api.HostKeys, error) { return f.hostKeys, nil }
+func (f *fake) RotateHostKey(_ context.Context, step api.HostKeyStep) (api.HostKeys, error) {
+	f.rotated = append(f.rotated, step)
+	return f.hostKeys, nil
+}
 
 func (f *fake) Program(_ context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	f.programs = append(f.programs, strings.Join(argv, " "))

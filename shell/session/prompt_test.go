@@ -393,10 +393,10 @@ ann@lb1> show nonsense
 error: "nonsense" is not expected after
 "show": expected one of arp, boot,
 candidates, changes, configuration,
-connections, events, interfaces, log,
-neighbours, rates, real-servers,
-revisions, routes, service, services and
-7 more
+connections, events, host-keys,
+interfaces, log, neighbours, rates,
+real-servers, revisions, routes, service
+and 8 more
 ann@lb1> _`)
 		d.types(ctrlD)
 		if err := d.ends(); err != nil {

@@ -27,6 +27,7 @@ func showTable() []*command {
 		with(show("connections", "the connection table", connections, drawConnections), connectionOptions()...),
 		with(taking(show("events", "what happened", events, drawEvents), lines), grammar.Option{Name: "follow", Help: "and what is to come"},
 			option("kind", "of one kind; without it, all but commands and logins", eventKindArg())),
+		show("host-keys", "SSH host keys, and who knows the next one", fetch(Appliance.HostKeys), drawHostKeys),
 		show("interfaces", "network interfaces", fetch(Appliance.Interfaces), drawInterfaces),
 		with(taking(show("log", "the log", logLines, drawLog), lines), grammar.Option{Name: "follow", Help: "and what is to come"}),
 		show("neighbours", "the caches of ARP and ND", fetch(Appliance.Neighbours), drawNeighbours),
@@ -110,6 +111,9 @@ func drawStatus(c *call, s api.Status) error {
 	f.Add("VIPs", s.VIPs...)
 	if s.HostKey != "" {
 		f.Add("SSH host key", s.HostKey)
+	}
+	if s.NextHostKey != "" {
+		f.Add("announced key", s.NextHostKey)
 	}
 	f.Add("kernel edits", c.style.Count(uint64(s.Edits)))
 	f.Add("uptime", output.Duration(time.Duration(s.Uptime).Round(time.Second)))

@@ -62,6 +62,7 @@ func everydayTable() []*command {
 			Options: []grammar.Option{{Name: "overwrite", Help: "although it holds something"}, {Name: "--yes", Help: "without asking"}},
 			Run:     verb{do: formatState},
 		}}},
+		hostKeyCommand(),
 		{Name: "terminal", Help: "how this terminal is used", Sub: []*command{{
 			Name: "length", Help: "lines of a page", Args: []grammar.Arg{{Name: "lines", Help: "0: no pages", Check: isNumber(0, 1000)}},
 			Run: verb{do: terminalLength},
