@@ -13,7 +13,7 @@ import (
 )
 
 // schedulerServices has one virtual service per scheduler, each on the port of
-// its own. web1, web2 and web3 have the weights that tell the schedulers apart.
+// its own, and some whose real server web1 has thresholds. web1, web2 and web3 have the weights that tell the schedulers apart.
 const schedulerServices = `
 services:
   rr:    {listen: "192.168.4.15:8001", scheduler: rr,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 1}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 3}]}
@@ -26,6 +26,9 @@ services:
   mh:    {listen: "192.168.4.15:8008", scheduler: mh,   forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}, {address: 192.168.4.103}]}
   fo:    {listen: "192.168.4.15:8009", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 1}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 3}]}
   ovf:   {listen: "192.168.4.15:8010", scheduler: ovf,  forward: dr, real-servers: [{address: 192.168.4.101, weight: 1}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 3}]}
+  few:   {listen: "192.168.4.15:8015", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 4, lower-threshold: 2}, {address: 192.168.4.102, weight: 1}]}
+  usual: {listen: "192.168.4.15:8016", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 4}, {address: 192.168.4.102, weight: 1}]}
+  one:   {listen: "192.168.4.15:8017", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 1}, {address: 192.168.4.102, weight: 1}]}
   twos:  {listen: "192.168.4.15:8011", scheduler: twos, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   dh:    {listen: ["192.168.4.21:8012", "192.168.4.22:8012", "192.168.4.23:8012", "192.168.4.24:8012"], scheduler: dh,    forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}, {address: 192.168.4.103}]}
   lblc:  {listen: ["192.168.4.21:8013", "192.168.4.22:8013", "192.168.4.23:8013", "192.168.4.24:8013"], scheduler: lblc,  forward: dr, real-servers: [{address: 192.168.4.101, weight: 2}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 2}]}
@@ -49,7 +52,7 @@ func schedulerServer(name string, address int) []byte {
 		fmt.Fprintf(&b, "  - {address: 192.168.4.%d, forward: dr}\n", vip)
 	}
 	b.WriteString("serve:\n")
-	for port := 8001; port <= 8014; port++ {
+	for port := 8001; port <= 8017; port++ {
 		fmt.Fprintf(&b, "  - {protocol: http, port: %d, body: \"%s\\n\"}\n", port, name)
 	}
 	return []byte(b.String())
@@ -112,6 +115,7 @@ func TestSchedulers(t *testing.T) {
 		{"dh keeps a destination at its real server", (*schedulerBench).dh},
 		{"lblc gives a destination the least loaded, and keeps it there", (*schedulerBench).lblc},
 		{"lblcr gives a busy destination a set", (*schedulerBench).lblcr},
+		{"a full real server takes connections again below its lower threshold", (*schedulerBench).thresholds},
 	} {
 		t.Run(scheduler.name, func(t *testing.T) { scheduler.show(b, t) })
 	}
@@ -419,6 +423,58 @@ func (b *schedulerBench) lblcr(t *testing.T) {
 		t.Errorf("the set's less loaded real server is %v, and %v served", before, next)
 	}
 	b.release(t, "lblcr", second...)
+}
+
+// thresholds: fo gives every connection to web1, unless that is full. It is so
+// from its upper threshold on, and until it has less than the lower one, which
+// is three quarters of the upper one where none is given (ip_vs_ctl.c,
+// __ip_vs_dest_update_overload).
+func (b *schedulerBench) thresholds(t *testing.T) {
+	b.release(t, "one", b.held(t, "192.168.4.15:8017", "one", "web1")...)
+	if got := b.ask(t, 1, "192.168.4.15:8017")[0]; got != "web2" {
+		t.Errorf("%s answered while web1 had a connection that was closed and had not expired", got)
+	}
+	b.change(t, "services:\n", "ipvs: {timeouts: {tcp-fin: 1s}}\nservices:\n")
+	for _, service := range []struct {
+		name, at string
+		lower    int
+	}{{"few", "192.168.4.15:8015", 2}, {"usual", "192.168.4.15:8016", 3}} {
+		held := b.held(t, service.at, service.name, "web1", "web1", "web1", "web1", "web2")
+		for left := 3; left >= service.lower; left-- {
+			b.expire(t, service.name, held[left], left)
+			b.held(t, service.at, fmt.Sprint(service.name, "-beside", left), "web2")
+		}
+		b.expire(t, service.name, held[service.lower-1], service.lower-1)
+		b.held(t, service.at, service.name+"-again", slices.Concat(slices.Repeat([]string{"web1"}, 5-service.lower), []string{"web2"})...)
+	}
+}
+
+// held opens as many connections as real servers are wanted, and returns their
+// names.
+func (b *schedulerBench) held(t *testing.T, at, prefix string, want ...string) []string {
+	t.Helper()
+	held := names(prefix, len(want))
+	if got := b.hold(t, at, held...); !slices.Equal(got, want) {
+		t.Errorf("%s: connections went to %v, want %v", at, got, want)
+	}
+	return held
+}
+
+// expire closes a connection to web1, and waits until it has no more than so
+// many, and those that others closed are forgotten too.
+func (b *schedulerBench) expire(t *testing.T, service, name string, left int) {
+	t.Helper()
+	b.run(t, "kill $(cat /tmp/holder.%s)", name)
+	for {
+		servers := b.service(t, service).RealServers
+		web1 := servers[slices.IndexFunc(servers, func(r api.RealServer) bool { return strings.HasPrefix(r.Address, "192.168.4.101:") })]
+		if int(web1.ActiveConnections+web1.InactiveConnections) <= left {
+			return
+		}
+		if b.ctx.Err() != nil {
+			t.Fatalf("%s: web1 still has %d connections, and %d inactive ones, want %d", service, web1.ActiveConnections, web1.InactiveConnections, left)
+		}
+	}
 }
 
 func sameKeys(a, b map[string]int) bool {
