@@ -27,6 +27,7 @@ type candidateFiles struct {
 // keptCandidate is the first line of a file.
 type keptCandidate struct {
 	api.Candidate
+	Shell process `json:"shell,omitzero"` // which the owner's session is in
 	// Lengths are those of the texts that follow, in bytes.
 	Lengths []int `json:"lengths"`
 }
@@ -39,7 +40,7 @@ func (f candidateFiles) write(e *edited) error {
 	if !e.doc.Equal(e.base) {
 		texts = append(texts, e.doc.YAML())
 	}
-	kept := keptCandidate{Candidate: e.Candidate}
+	kept := keptCandidate{Candidate: e.Candidate, Shell: e.shell}
 	for _, text := range texts {
 		kept.Lengths = append(kept.Lengths, len(text))
 	}
@@ -122,7 +123,7 @@ func replay(text []byte) (*edited, error) {
 	if _, err := strconv.Atoi(kept.ID); err != nil {
 		return nil, err
 	}
-	e := &edited{Candidate: kept.Candidate}
+	e := &edited{Candidate: kept.Candidate, shell: kept.Shell}
 	for _, length := range kept.Lengths {
 		if length < 0 || length > len(rest) {
 			return nil, errors.New("it is not whole")

@@ -26,6 +26,8 @@ type candidates struct {
 type edited struct {
 	api.Candidate
 
+	shell process // which the owner's session is in
+
 	mu   sync.Mutex
 	doc  *candidate.Document
 	base *candidate.Document // the running configuration that doc was copied from
@@ -87,7 +89,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 		return api.Candidate{}, err
 	}
 	b.candidates.last++
-	e := &edited{doc: base.Clone(), base: base, Candidate: api.Candidate{
+	e := &edited{doc: base.Clone(), base: base, shell: b.shells.process(api.ActorOf(ctx).Session), Candidate: api.Candidate{
 		ID:     strconv.Itoa(b.candidates.last),
 		Shared: shared,
 		Owner:  api.ActorOf(ctx),
@@ -231,6 +233,9 @@ func (b *backend) reopen() error {
 			b.candidates.open = make(map[string]*edited)
 		}
 		b.candidates.open[e.ID] = e
+		if !e.Shared {
+			b.shells.resume(e.Owner.Session, e.shell) // it may be gone by now
+		}
 		if n, err := strconv.Atoi(e.ID); err == nil {
 			b.candidates.last = max(b.candidates.last, n)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,27 +78,63 @@ func TestKilledShell(t *testing.T) {
 }
 
 // TestKilledShellsCandidates: what only a session that is gone could see is
-// gone as well.
+// gone as well, also when its shell was killed while there was no control plane.
 func TestKilledShellsCandidates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMachine(t)
-		m.options.Uptime = nil
-		var there atomic.Pointer[starts] // as above
-		there.Store(&starts{64: 100})
-		m.options.ProcessStart = func(pid int) (uint64, error) { return there.Load().of(pid) }
-		m.boots(pair)
-		b, kill := m.serves(t)
-		defer kill()
-		candidateOf(t, api.WithCaller(as(t, "anna", "s1"), 64), b, heavier)
-		candidateOf(t, as(t, "bob", "s2"), b, heavier) // nobody knows where he is
-		there.Store(&starts{})
-		time.Sleep(2 * missInterval)
-		synctest.Wait()
-		left, err := b.Candidates(t.Context())
-		if err != nil || len(left) != 1 || left[0].Owner.User != "bob" {
-			t.Errorf("%+v, %v", left, err)
+	for name, plane := range map[string]bool{"the shell alone": false, "the control plane, too": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.options.Uptime = nil
+				var there atomic.Pointer[starts] // as above
+				there.Store(&starts{shell: 100, shell + 1: 101})
+				m.options.ProcessStart = func(pid int) (uint64, error) { return there.Load().of(pid) }
+				m.boots(pair)
+				b, kill := m.serves(t)
+				candidateOf(t, api.WithCaller(as(t, "anna", "s1"), shell), b, heavier)
+				candidateOf(t, as(t, "bob", "s2"), b, heavier) // nobody knows where he is
+				candidateOf(t, api.WithCaller(as(t, "carla", "s3"), shell+1), b, heavier)
+				if _, err := b.OpenCandidate(api.WithCaller(as(t, "anna", "s1"), shell), true); err != nil {
+					t.Fatal(err) // everybody's
+				}
+				if plane {
+					kill()
+				}
+				there.Store(&starts{shell + 1: 101})
+				if plane {
+					b, kill = m.serves(t)
+				}
+				defer kill()
+				time.Sleep(2 * missInterval)
+				synctest.Wait()
+				if got := candidatesOf(t, b); !slices.Equal(got, []string{"bob's", "carla's", "anna's, shared"}) {
+					t.Errorf("left: %q", got)
+				}
+				kill()
+				b, kill = m.serves(t)
+				defer kill()
+				if got := candidatesOf(t, b); len(got) != 3 {
+					t.Errorf("and after another restart: %q", got)
+				}
+			})
+		})
+	}
+}
+
+// candidatesOf tells whose candidates are open, the oldest first.
+func candidatesOf(t *testing.T, b *backend) (all []string) {
+	t.Helper()
+	open, err := b.Candidates(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range open {
+		whose := c.Owner.User + "'s"
+		if c.Shared {
+			whose += ", shared"
 		}
-	})
+		all = append(all, whose)
+	}
+	return all
 }
 
 // TestProcessStart asks the kernel of a child before and after its death, when
