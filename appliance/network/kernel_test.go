@@ -47,8 +47,8 @@ func planFor(t *testing.T, k *Kernel, desired State) Plan {
 // settled fails unless the kernel needs no further edit.
 func settled(t *testing.T, k *Kernel, desired State) {
 	t.Helper()
-	if plan := planFor(t, k, desired); !plan.Empty() {
-		t.Fatalf("plan is not empty after apply:\n%s", strings.Join(text(plan), "\n"))
+	if left := text(planFor(t, k, desired)); len(left) > 0 {
+		t.Fatalf("plan is not empty after apply:\n%s", strings.Join(left, "\n"))
 	}
 }
 

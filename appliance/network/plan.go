@@ -13,9 +13,6 @@ type Plan struct {
 	Expose   []Op // VIPs that come, and their announcements
 }
 
-// Empty says whether there is nothing to do.
-func (p Plan) Empty() bool { return len(p.Withdraw)+len(p.Prepare)+len(p.Expose) == 0 }
-
 // MakePlan compares. It is pure and deterministic: equal states give equal
 // plans. What hangs on a link that does not exist is left out; the plan then
 // holds one op, which fails and says which link was not found.

@@ -17,6 +17,7 @@ import (
 // LinkState is a link with what it carries and what it counted.
 type LinkState struct {
 	LinkInfo
+	Index     int
 	Type      string // "device", "vlan", "bond", ... as ip -d link says
 	Speed     int    // Mbit/s; 0: it does not say
 	Addresses []netip.Prefix
@@ -81,7 +82,7 @@ func (k *Kernel) LinkStates(ctx context.Context) ([]LinkState, error) {
 		if !there {
 			continue // gone meanwhile
 		}
-		state := LinkState{LinkInfo: info, Type: l.Type(), Speed: speed(info.Name), Counters: linkCounters(l.Attrs().Statistics)}
+		state := LinkState{LinkInfo: info, Index: l.Attrs().Index, Type: l.Type(), Speed: speed(info.Name), Counters: linkCounters(l.Attrs().Statistics)}
 		for _, a := range addresses {
 			if a.LinkIndex == l.Attrs().Index {
 				ones, _ := a.Mask.Size()

@@ -92,15 +92,6 @@ func (s Step) Name() string {
 	return s.Source + ": " + s.Place
 }
 
-// String is the step on one line, for a console.
-func (s Step) String() string {
-	line := fmt.Sprintf("%s: %s (%s)", s.Name(), s.Outcome, s.Took.Round(time.Millisecond))
-	if s.Detail != "" {
-		line += ": " + s.Detail
-	}
-	return line
-}
-
 // Result is a boot config and how it was found. Its Steps are complete also
 // when Acquire fails; the last one is then not Found.
 type Result struct {

@@ -219,10 +219,3 @@ func TestCancelled(t *testing.T) {
 		}
 	})
 }
-
-func TestStepString(t *testing.T) {
-	s := Step{Source: SMBIOS, Place: "OEM string dipper.config", Outcome: Failed, Detail: "decode base64", Took: 1400 * time.Microsecond}
-	if got, want := s.String(), "SMBIOS: OEM string dipper.config: failed (1ms): decode base64"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}

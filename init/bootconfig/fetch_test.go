@@ -234,7 +234,7 @@ func TestTFTPTooLarge(t *testing.T) {
 	base := tftpServer(t, "x", make([]byte, MaxSize+1))
 	result, _ := online(t, base+"/x").acquire()
 	if step := result.Steps[0]; step.Outcome != Failed || !strings.Contains(step.Detail, errTooLarge.Error()) {
-		t.Errorf("step is %s", step)
+		t.Errorf("step is %+v", step)
 	}
 }
 

@@ -80,6 +80,6 @@ func TestInitrdIsNoFile(t *testing.T) {
 	result, _ := m.acquire()
 	step := result.Steps[5]
 	if step.Source != Initrd || step.Outcome != Failed || step.Detail != "dipper.yaml is not a regular file" {
-		t.Errorf("step is %s", step)
+		t.Errorf("step is %+v", step)
 	}
 }

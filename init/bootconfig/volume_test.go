@@ -52,7 +52,7 @@ func TestNamedVolumeDoesNotCome(t *testing.T) {
 		step := result.Steps[0]
 		want := "no volume is labelled STICK after 10s; there are /dev/vda (ext4, label OTHER)"
 		if step.Outcome != Failed || step.Detail != want {
-			t.Errorf("step is %s", step)
+			t.Errorf("step is %+v", step)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestVolumeCannotReachOut(t *testing.T) {
 	}
 	result, err := m.acquire()
 	if step := result.Steps[4]; !errors.Is(err, ErrNone) || step.Outcome != Failed {
-		t.Errorf("step is %s", step)
+		t.Errorf("step is %+v", step)
 	}
 }
 

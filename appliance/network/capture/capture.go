@@ -16,31 +16,35 @@ import (
 
 // Query says what to capture.
 type Query struct {
-	Interface string
+	Interface string // Any: all of them
 	Filter    string
+	Without   string // a filter of what is left out
 	Count     int    // packets; 0: until ctx ends
 	Snap      uint32 // bytes of each; 0: all
 }
 
-// The link types of pcap (www.tcpdump.org/linktypes.html).
+// Any stands for all interfaces, those to come included.
+const Any = "any"
+
+// LinkType is what frames begin with (www.tcpdump.org/linktypes.html).
+type LinkType uint32
+
+// The link types.
 const (
-	linkEthernet = 1
-	linkRaw      = 101 // begins with the IP header
+	linkEthernet LinkType = 1
+	linkRaw      LinkType = 101 // begins with the IP header
+	linkCooked   LinkType = 276 // LINKTYPE_LINUX_SLL2: of any link, with its index
 )
 
 // Run writes a pcap stream of what passes an interface until ctx ends, the
 // count is reached or nobody reads any more. What the reader is too slow for,
 // the kernel drops.
 func Run(ctx context.Context, q Query, out io.Writer) error {
-	link, err := net.InterfaceByName(q.Interface)
-	if err != nil {
-		return fmt.Errorf("capture: %s: there is no such interface: %w", q.Interface, err)
-	}
-	ethernet, err := hasEthernet(q.Interface)
+	link, kind, err := find(q.Interface)
 	if err != nil {
 		return fmt.Errorf("capture: %s: %w", q.Interface, err)
 	}
-	program, err := Filter(q.Filter, ethernet, q.Snap)
+	program, err := q.program(kind)
 	if err != nil {
 		return err
 	}
@@ -48,14 +52,34 @@ func Run(ctx context.Context, q Query, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("capture: filter: %w", err)
 	}
-	conn, err := packet.Listen(link, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: raw})
+	socket := packet.Raw
+	if kind == linkCooked {
+		socket = packet.Datagram // without the links' headers, which differ
+	}
+	conn, err := packet.Listen(link, socket, unix.ETH_P_ALL, &packet.Config{Filter: raw})
 	if err != nil {
 		return fmt.Errorf("capture: %s: %w", q.Interface, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // ends the read
 	defer stop()
-	err = copyPackets(ctx, conn, q.Count, newWriter(out, ethernet))
+	err = copyPackets(ctx, conn, q.Count, newWriter(out, kind))
 	return errors.Join(err, conn.Close())
+}
+
+// find answers an interface and what its frames begin with.
+func find(name string) (*net.Interface, LinkType, error) {
+	if name == Any {
+		return &net.Interface{Name: Any}, linkCooked, nil // index 0: packet(7), "sll_ifindex"
+	}
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("there is no such interface: %w", err)
+	}
+	ethernet, err := hasEthernet(name)
+	if ethernet {
+		return link, linkEthernet, err
+	}
+	return link, linkRaw, err
 }
 
 // hasEthernet tells whether frames of a link begin with an Ethernet header
@@ -75,7 +99,7 @@ func hasEthernet(link string) (bool, error) {
 }
 
 func copyPackets(ctx context.Context, conn *packet.Conn, count int, w *writer) error {
-	in, err := newReceiver(conn)
+	in, err := newReceiver(conn, w.link == linkCooked)
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
@@ -99,23 +123,19 @@ func copyPackets(ctx context.Context, conn *packet.Conn, count int, w *writer) e
 
 // writer writes pcap with nanoseconds (draft-ietf-opsawg-pcap).
 type writer struct {
-	out      io.Writer
-	ethernet bool
+	out  io.Writer
+	link LinkType
 }
 
-func newWriter(out io.Writer, ethernet bool) *writer { return &writer{out, ethernet} }
+func newWriter(out io.Writer, link LinkType) *writer { return &writer{out, link} }
 
 func (w *writer) header() error {
-	link := uint32(linkRaw)
-	if w.ethernet {
-		link = linkEthernet
-	}
 	b := binary.LittleEndian.AppendUint32(nil, 0xa1b23c4d)
 	b = binary.LittleEndian.AppendUint16(b, 2)
 	b = binary.LittleEndian.AppendUint16(b, 4)
 	b = append(b, make([]byte, 8)...)
 	b = binary.LittleEndian.AppendUint32(b, everything)
-	b = binary.LittleEndian.AppendUint32(b, link)
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.link))
 	_, err := w.out.Write(b)
 	return err
 }

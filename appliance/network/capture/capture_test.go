@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	if _, err := io.ReadFull(reader, header); err != nil { // it captures from here on
 		t.Fatal(err, <-ended)
 	}
-	if link := binary.LittleEndian.Uint32(header[20:]); link != linkEthernet {
+	if link := LinkType(binary.LittleEndian.Uint32(header[20:])); link != linkEthernet {
 		t.Errorf("link type %d, want %d", link, linkEthernet)
 	}
 	sender, err := net.Dial("udp", listener.LocalAddr().String())
@@ -131,6 +131,101 @@ func TestVLAN(t *testing.T) {
 	if got := captured.Bytes(); len(got) < headers || !bytes.Equal(got[headers:], tagged) {
 		t.Errorf("captured % x, want % x", got, tagged)
 	}
+}
+
+// TestAny captures from all links of a namespace of its own: what passes a cable
+// is seen at both of its ends, what passes the loopback link once, and what is to
+// be left out not at all. Debian's tcpdump reads it.
+func TestAny(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("packet sockets take CAP_NET_RAW")
+	}
+	tcpdump, err := exec.LookPath("tcpdump")
+	if err != nil {
+		t.Skip("tcpdump is not installed")
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"link set lo up", "link add near index 7 type veth peer name far", "link set near up", "link set far up"} {
+		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", command, err, out)
+		}
+	}
+	near, err := net.InterfaceByName("near")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cable, err := packet.Listen(near, packet.Raw, unix.ETH_P_ALL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cable.Close()
+	arp := slices.Concat(bytes.Repeat([]byte{0xff}, 6), []byte(near.HardwareAddr), []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1},
+		[]byte(near.HardwareAddr), []byte{192, 168, 4, 5}, make([]byte, 6), []byte{192, 168, 4, 100})
+	// Bound, so that all is received and nothing refused.
+	loud, quiet := udpTo(t, "127.0.0.1:4001"), udpTo(t, "127.0.0.1:4002")
+
+	sends := []func() error{
+		func() error { _, err := quiet.Write([]byte("quiet")); return err },
+		func() error { _, err := loud.Write([]byte("first")); return err },
+		func() error { _, err := cable.WriteTo(arp, &packet.Addr{HardwareAddr: near.HardwareAddr}); return err },
+		func() error { _, err := loud.Write([]byte("again")); return err },
+	}
+	var captured bytes.Buffer
+	reader, writer := io.Pipe()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if _, err := io.CopyN(&captured, reader, 24); err != nil { // it captures from here on
+			t.Error(err)
+		}
+		for _, send := range sends {
+			if err := send(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := io.Copy(&captured, reader); err != nil {
+			t.Error(err)
+		}
+	})
+	err = Run(t.Context(), Query{Interface: Any, Filter: "arp or udp", Without: "udp and port 4002", Count: 4}, writer)
+	writer.Close()
+	sending.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(captured.Bytes(), []byte("quiet")) {
+		t.Errorf("what is to be left out was captured: %q", captured.Bytes())
+	}
+	read := exec.Command(tcpdump, "-n", "-t", "-e", "-r", "-")
+	read.Stdin = &captured
+	out, err := read.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(out)
+	for what, count := range map[string]int{"UDP, length 5": 2, "ifindex 1 ": 2, "ifindex 7 ": 1, "who-has 192.168.4.100 tell 192.168.4.5": 2, "Out ": 1, "In ": 2, "\n": 4} {
+		if strings.Count(text, what) != count {
+			t.Errorf("%q is there %d times, want %d:\n%s", what, strings.Count(text, what), count, text)
+		}
+	}
+}
+
+// udpTo is a connection to an address at which somebody listens.
+func udpTo(t *testing.T, address string) net.Conn {
+	t.Helper()
+	listener, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 func TestRunEnds(t *testing.T) {

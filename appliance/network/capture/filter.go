@@ -5,25 +5,32 @@ package capture
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 )
 
 // everything is how many bytes of a packet are taken, unless somebody wants
 // less: more than any has.
 const everything = 256 << 10
 
-// Filter compiles a filter for frames with or without an Ethernet header. The
-// kernel then passes the first snap bytes of what matches; 0: all of it. The
-// error is an *Error.
-func Filter(text string, ethernet bool, snap uint32) ([]bpf.Instruction, error) {
-	if snap == 0 || snap > everything {
-		snap = everything
+// Filter compiles a filter for frames of a link type. The kernel then passes the
+// first snap bytes of what matches; 0: all of it. The error is an *Error.
+func Filter(text string, link LinkType, snap uint32) ([]bpf.Instruction, error) {
+	root, err := read(text, link)
+	if err != nil {
+		return nil, err
 	}
-	p := &parser{words: split(text), build: builder{ethernet: ethernet}}
+	return compile(root, snap), nil
+}
+
+// read reads a filter; of an empty one everything meets the condition.
+func read(text string, link LinkType) (node, error) {
+	p := &parser{words: split(text), build: builder{link}}
 	if len(p.words) == 0 {
-		return []bpf.Instruction{bpf.RetConstant{Val: snap}}, nil
+		return always{}, nil
 	}
 	if len(p.words) > maxWords {
 		return nil, &Error{Word: maxWords, Problem: "it is too long"}
@@ -35,7 +42,27 @@ func Filter(text string, ethernet bool, snap uint32) ([]bpf.Instruction, error) 
 	if p.at < len(p.words) {
 		return nil, p.fail("%q: expected and, or, or the end", p.peek())
 	}
-	return compile(root, snap), nil
+	return root, nil
+}
+
+// program compiles what is wanted: what the filter passes, without what is to
+// be left out of it.
+func (q Query) program(link LinkType) ([]bpf.Instruction, error) {
+	root, err := read(q.Filter, link)
+	if err != nil {
+		return nil, err
+	}
+	if q.Without != "" {
+		without, err := read(q.Without, link)
+		if err != nil {
+			return nil, fmt.Errorf("what is left out: %w", err)
+		}
+		root = both{root, not{without}}
+	}
+	if link == linkCooked {
+		root = both{onNetworks(), root}
+	}
+	return compile(root, q.Snap), nil
 }
 
 // node is a condition that a packet meets or not.
@@ -50,6 +77,7 @@ type (
 	either struct{ a, b node }
 	not    struct{ a node }
 	never  struct{}
+	always struct{}
 
 	// test compares what load leaves in the register with a value.
 	test struct {
@@ -93,8 +121,12 @@ func (n either) code(c *program, met, unmet int) int {
 func (n not) code(c *program, met, unmet int) int { return n.a.code(c, unmet, met) }
 
 func (never) code(c *program, _, unmet int) int { return c.jump(unmet) }
+func (always) code(c *program, met, _ int) int  { return c.jump(met) }
 
 func compile(root node, snap uint32) []bpf.Instruction {
+	if snap == 0 || snap > everything {
+		snap = everything
+	}
 	c := &program{}
 	drop := c.put(bpf.RetConstant{Val: 0})
 	pass := c.put(bpf.RetConstant{Val: snap})
@@ -123,11 +155,12 @@ const (
 )
 
 // builder makes conditions for one kind of frame.
-type builder struct{ ethernet bool }
+type builder struct{ link LinkType }
 
-// network is where the header of IP or ARP begins.
+// network is where the header of IP or ARP begins. The kernel looks at a cooked
+// frame before it has its header.
 func (b builder) network() uint32 {
-	if b.ethernet {
+	if b.link == linkEthernet {
 		return 14
 	}
 	return 0
@@ -143,12 +176,29 @@ func masked(load []bpf.Instruction, mask uint32) []bpf.Instruction {
 
 func equal(load []bpf.Instruction, value uint32) node { return test{load, bpf.JumpEqual, value} }
 
+// extension loads what only the kernel knows of a frame.
+func extension(e bpf.Extension) []bpf.Instruction {
+	return []bpf.Instruction{bpf.LoadExtension{Num: e}}
+}
+
+// onNetworks holds for what networks carry: not for the kernel's messages on a
+// link that shows those, and on the loopback link once, when it arrives.
+func onNetworks() node {
+	leaves := equal(extension(bpf.ExtType), unix.PACKET_OUTGOING)
+	return not{either{
+		equal(extension(bpf.ExtLinkLayerType), unix.ARPHRD_NETLINK),
+		both{equal(extension(bpf.ExtLinkLayerType), unix.ARPHRD_LOOPBACK), leaves},
+	}}
+}
+
 // carries tells what is in the frame. Without an Ethernet header, IP says its
 // version itself.
 func (b builder) carries(ether uint32) node {
 	switch {
-	case b.ethernet:
+	case b.link == linkEthernet:
 		return equal(at(12, 2), ether)
+	case b.link == linkCooked:
+		return equal(extension(bpf.ExtProto), ether)
 	case ether == etherIPv4:
 		return equal(masked(at(0, 1), 0xf0), 0x40)
 	case ether == etherIPv6:

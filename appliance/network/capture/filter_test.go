@@ -119,7 +119,7 @@ func TestFilterAgreesWithTcpdump(t *testing.T) {
 func pcap(t *testing.T, ethernet bool, frames [][]byte) string {
 	t.Helper()
 	var b bytes.Buffer
-	w := newWriter(&b, ethernet)
+	w := newWriter(&b, linkOf(ethernet))
 	err := w.header()
 	for i, f := range frames {
 		err = errors.Join(err, w.packet(time.Unix(int64(i), 0), frame{f, len(f)})) // its number is its time
@@ -146,10 +146,17 @@ func theirs(t *testing.T, tcpdump, file, filter string) []int {
 	return numbers
 }
 
+func linkOf(ethernet bool) LinkType {
+	if ethernet {
+		return linkEthernet
+	}
+	return linkRaw
+}
+
 // ours are the numbers of the frames that our filter passes.
 func ours(t *testing.T, filter string, ethernet bool, frames [][]byte) []int {
 	t.Helper()
-	program, err := Filter(filter, ethernet, 0)
+	program, err := Filter(filter, linkOf(ethernet), 0)
 	if err != nil {
 		t.Fatalf("%q: %v", filter, err)
 	}
@@ -189,7 +196,7 @@ func TestFilterRefuses(t *testing.T) {
 		{"(tcp", 2}, {"tcp)", 1}, {"net 192.168.4.0/33", 1}, {"tcp udp", 1}, {"not", 1}, {"proto 256", 1}, {"host", 1}, {"src", 1},
 	}
 	for _, tt := range tests {
-		_, err := Filter(tt.filter, true, 0)
+		_, err := Filter(tt.filter, linkEthernet, 0)
 		var no *Error
 		if !errors.As(err, &no) || no.Word != tt.word {
 			t.Errorf("%q: got %v, want word %d at fault", tt.filter, err, tt.word)
@@ -203,7 +210,7 @@ func FuzzFilter(f *testing.F) {
 	}
 	all := frames()
 	f.Fuzz(func(t *testing.T, filter string, ethernet bool) {
-		program, err := Filter(filter, ethernet, 0)
+		program, err := Filter(filter, linkOf(ethernet), 0)
 		if err != nil {
 			return
 		}
