@@ -69,6 +69,22 @@ func (e tableEditor) Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, 
 	return table.Statistics(ctx)
 }
 
+func (e tableEditor) Services(ctx context.Context) ([]ipvs.ServiceStatistics, error) {
+	table, err := e.kernel()
+	if err != nil {
+		return nil, err
+	}
+	return table.Services(ctx)
+}
+
+func (e tableEditor) RealServers(ctx context.Context, services []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error] {
+	table, err := e.kernel()
+	if err != nil {
+		return func(yield func(*ipvs.ServiceStatistics, error) bool) { yield(nil, err) }
+	}
+	return table.RealServers(ctx, services)
+}
+
 func (e tableEditor) StatisticsOf(ctx context.Context, service ipvs.Key) (ipvs.ServiceStatistics, bool, error) {
 	table, err := e.kernel()
 	if err != nil {

@@ -51,6 +51,8 @@ type TableKernel interface {
 	Forget()
 	Apply(ctx context.Context, ops []ipvs.Op) error
 	Statistics(ctx context.Context) ([]ipvs.ServiceStatistics, error)
+	Services(ctx context.Context) ([]ipvs.ServiceStatistics, error)
+	RealServers(ctx context.Context, services []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error]
 	StatisticsOf(ctx context.Context, service ipvs.Key) (s ipvs.ServiceStatistics, found bool, err error)
 	Zero(ctx context.Context, service *ipvs.Key) error
 	Info(ctx context.Context) (ipvs.Info, error)

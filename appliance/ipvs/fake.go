@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -47,6 +48,29 @@ func (f *Fake) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 		statistics = append(statistics, entry)
 	}
 	return statistics, err
+}
+
+// Services returns the services without their real servers.
+func (f *Fake) Services(ctx context.Context) ([]ServiceStatistics, error) {
+	services, err := f.Statistics(ctx)
+	for i := range services {
+		services[i].RealServers = nil
+	}
+	return services, err
+}
+
+// RealServers does as Kernel.RealServers does.
+func (f *Fake) RealServers(ctx context.Context, services []*ServiceStatistics) iter.Seq2[*ServiceStatistics, error] {
+	return func(yield func(*ServiceStatistics, error) bool) {
+		for _, service := range services {
+			s := *service
+			one, _, err := f.StatisticsOf(ctx, s.Key)
+			s.RealServers = one.RealServers
+			if !yield(&s, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // StatisticsOf returns one service; nothing was counted.

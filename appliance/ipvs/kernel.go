@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -106,7 +107,8 @@ func (k *Kernel) Observe(ctx context.Context) (Table, error) {
 }
 
 // Statistics reads the table with everything that the kernel counts, in the
-// kernel's order.
+// kernel's order, while nobody edits it through k. It keeps all of it: who wants
+// one service at a time takes Services and RealServers.
 func (k *Kernel) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 	var services []ServiceStatistics
 	err := k.converse(ctx, func(c *conversation) (err error) {
@@ -115,9 +117,11 @@ func (k *Kernel) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 		}
 		var servers realServerReader
 		for i := range services {
-			if services[i].RealServers, err = servers.read(ctx, c, services[i].Key); err != nil {
+			read, err := servers.read(ctx, c, services[i].Key)
+			if err != nil {
 				return fmt.Errorf("ipvs: list real servers of %s: %w", services[i].Key, err)
 			}
+			services[i].RealServers = slices.Clone(read)
 		}
 		return nil
 	})
@@ -125,6 +129,39 @@ func (k *Kernel) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
 		return nil, err
 	}
 	return services, nil
+}
+
+// Services reads the services as Statistics does, without their real servers.
+func (k *Kernel) Services(ctx context.Context) (services []ServiceStatistics, err error) {
+	err = k.converse(ctx, func(c *conversation) error {
+		if services, err = c.services(ctx); err != nil {
+			return fmt.Errorf("ipvs: list virtual services: %w", err)
+		}
+		return nil
+	})
+	return services, err
+}
+
+// RealServers reads those of one service after the other, and gives each service
+// with its own, which are gone when the next one is read: a table of any size
+// takes the memory of its largest service. Between two services the table may be
+// edited; one that is deleted meanwhile has no real servers.
+func (k *Kernel) RealServers(ctx context.Context, services []*ServiceStatistics) iter.Seq2[*ServiceStatistics, error] {
+	return func(yield func(*ServiceStatistics, error) bool) {
+		var reader realServerReader
+		for _, service := range services {
+			s := *service
+			err := k.converse(ctx, func(c *conversation) (err error) {
+				if s.RealServers, err = reader.read(ctx, c, s.Key); err != nil {
+					return fmt.Errorf("ipvs: list real servers of %s: %w", s.Key, err)
+				}
+				return nil
+			})
+			if !yield(&s, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // StatisticsOf reads one service as Statistics does, and no other; found is
@@ -174,8 +211,9 @@ type realServerReader struct {
 	seen    map[Target]bool
 }
 
-// read dumps the real servers of a service, each once. Of a service that is
-// gone meanwhile, the kernel says that it has none.
+// read dumps the real servers of a service, each once, into a list that the next
+// read writes over. Of a service that is gone meanwhile, the kernel says that it
+// has none.
 func (r *realServerReader) read(ctx context.Context, c *conversation, service Key) ([]RealServerStatistics, error) {
 	r.request = service.append(r.request[:0])
 	r.servers = r.servers[:0]
@@ -194,5 +232,5 @@ func (r *realServerReader) read(ctx context.Context, c *conversation, service Ke
 		}
 		return nil
 	})
-	return slices.Clone(r.servers), err
+	return r.servers, err
 }

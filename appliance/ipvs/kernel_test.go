@@ -343,6 +343,42 @@ func TestObserveCountsEveryEntryOnce(t *testing.T) {
 	}
 }
 
+// TestRealServersAreReadWhenTheirTurnComes asks for those of the next service when
+// it is wanted, and for no more after the first refusal.
+func TestRealServersAreReadWhenTheirTurnComes(t *testing.T) {
+	asked := 0
+	refuse := false
+	k, _ := kernelAnswering(func(request) reply {
+		asked++
+		if refuse {
+			return reply{errno: unix.EPERM}
+		}
+		op := Op{Kind: AddRealServer, Service: web("rr"), RealServer: rs(fmt.Sprintf("192.168.4.%d:80", asked), 1)}
+		data, err := op.append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply{answers: [][]byte{data}}
+	})
+	one := ServiceStatistics{Service: web("rr")}
+	var got []string
+	for s, err := range k.RealServers(t.Context(), []*ServiceStatistics{&one, &one, &one, &one}) {
+		if err != nil {
+			got = append(got, errors.Unwrap(errors.Unwrap(err)).Error())
+			continue
+		}
+		got = append(got, fmt.Sprintf("%d: %v", asked, s.RealServers[0].Address))
+		refuse = asked == 2
+	}
+	want := []string{"1: 192.168.4.1", "2: 192.168.4.2", unix.EPERM.Error()}
+	if !slices.Equal(got, want) || asked != 3 {
+		t.Errorf("asked %d times, got %q, want %q", asked, got, want)
+	}
+	if one.RealServers != nil {
+		t.Errorf("the list of services was changed: %v", one.RealServers)
+	}
+}
+
 // TestStatisticsOfOne asks for one service, by its name, and for no other.
 func TestStatisticsOfOne(t *testing.T) {
 	var commands []uint8

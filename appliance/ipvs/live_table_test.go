@@ -34,7 +34,33 @@ func TestKernelReadsBackWhatWasWritten(t *testing.T) {
 		if again := Plan(got, want); len(again) > 0 {
 			t.Fatalf("a second plan is not empty: %v", again)
 		}
+		if diff := cmp.Diff(want.Canonical(), readOneByOne(t, k), netipComparer); diff != "" {
+			t.Fatalf("read one service at a time (-want +got):\n%s", diff)
+		}
 	}
+}
+
+// readOneByOne reads the table without keeping more than a service of it.
+func readOneByOne(t *testing.T, k *Kernel) Table {
+	t.Helper()
+	services, err := k.Services(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []*ServiceStatistics
+	for i := range services {
+		order = append(order, &services[i])
+	}
+	var all []ServiceStatistics
+	for s, err := range k.RealServers(t.Context(), order) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := *s
+		one.RealServers = slices.Clone(s.RealServers)
+		all = append(all, one)
+	}
+	return table(all)
 }
 
 // anyTable makes a table of everything that the kernel takes.

@@ -466,7 +466,7 @@ func TestBesideRandomCommandLines(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 31))
 	for range 8 {
 		for range 50 {
-			model.same(t, anyCommandLine(random)...)
+			model.same(t, respelled(random, anyCommandLine(random))...)
 		}
 		model.sameTable(t)
 	}
@@ -637,7 +637,7 @@ func anyCommandLine(random *rand.Rand) []string {
 		service()
 		add(95, "-r", endpoint())
 	case 10:
-		add(100, pick("-L", "-S", "-Z", "-C", "-R", "--set", "--stop-daemon", "-x"))
+		add(100, pick("-L", "-L", "-S", "-Z", "-C", "-R", "--set", "--stop-daemon", "-x"))
 		add(30, "-n")
 		add(30, pick("-c", "--stats", "--timeout", "--daemon", "x", "-t", "1", "master"))
 		add(30, pick("--rate", "--thresholds", "--persistent-conn", "--exact", "-X", "2"))
@@ -657,6 +657,61 @@ func anyCommandLine(random *rand.Rand) []string {
 		}
 	}
 	return argv
+}
+
+// respelled writes the options of a command line in other ways that popt takes,
+// and now and then in one that it does not: long for short, the argument beside
+// its letter or after "=", letters bundled.
+func respelled(random *rand.Rand, argv []string) []string {
+	var words []string
+	bundled := false // whether another letter may stand beside the last word
+	for i := 0; i < len(argv); i++ {
+		o := optionOf(argv[i])
+		if o == nil {
+			words, bundled = append(words, argv[i]), false
+			continue
+		}
+		word, how := argv[i], random.IntN(10)
+		if o.short != 0 && how < 3 {
+			word = "--" + o.long
+		} else if o.short != 0 && how < 6 {
+			word = "-" + string(o.short)
+		}
+		short := !strings.HasPrefix(word, "--")
+		if short && bundled && random.IntN(2) == 0 {
+			words[len(words)-1] += word[1:]
+		} else {
+			words = append(words, word)
+		}
+		bundled = short && o.argument == without
+		if o.argument != without && i+1 < len(argv) && optionOf(argv[i+1]) == nil || random.IntN(100) == 0 {
+			value := ""
+			if i+1 < len(argv) {
+				i++
+				value = argv[i]
+			}
+			switch how := random.IntN(6); {
+			case how < 2:
+				words[len(words)-1] += "=" + value
+			case how == 2 && short:
+				words[len(words)-1] += value
+			default:
+				words = append(words, value)
+			}
+			bundled = false
+		}
+	}
+	return words
+}
+
+func optionOf(word string) *option {
+	if name, long := strings.CutPrefix(word, "--"); long {
+		return longOption(name)
+	}
+	if len(word) == 2 && word[0] == '-' {
+		return shortOption(word[1])
+	}
+	return nil
 }
 
 func isSix(word string) bool { return word == "-6" || strings.Contains(word, "::") }

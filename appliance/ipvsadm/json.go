@@ -16,11 +16,11 @@ import (
 // The listings as JSON hold everything that the kernel tells, exactly,
 // whatever options stand beside --json. Units are in docs/ipvsadm.md.
 
-type tableJSON struct {
-	Version             string        `json:"version"`
-	ConnectionTableSize uint32        `json:"connectionTableSize"`
-	Services            []serviceJSON `json:"services"`
-}
+// tableJSON is a table up to its first service.
+const tableJSON = `{
+  "version": "%v",
+  "connectionTableSize": %d,
+  "services": [`
 
 type serviceJSON struct {
 	Protocol    string           `json:"protocol,omitempty"`
@@ -102,16 +102,30 @@ type daemonJSON struct {
 	TTL       uint8  `json:"ttl"`
 }
 
-// printJSON writes a table, a service in each line.
-func (l Listing) printJSON(out *bufio.Writer, info ipvs.Info, services []ipvs.ServiceStatistics) error {
-	table := tableJSON{Version: info.Version.String(), ConnectionTableSize: info.ConnectionTableSize, Services: []serviceJSON{}}
-	for _, s := range services {
-		if !l.NoSort {
-			s.RealServers = sorted(s.RealServers, compareServers)
-		}
-		table.Services = append(table.Services, serviceOf(s))
+// printJSON writes a table, one service after the other as they come.
+func (l Listing) printJSON(out *bufio.Writer, info ipvs.Info, services iter.Seq2[*ipvs.ServiceStatistics, error]) error {
+	if _, err := fmt.Fprintf(out, tableJSON, info.Version, info.ConnectionTableSize); err != nil {
+		return err
 	}
-	return writeJSON(out, table)
+	var order sorter[ipvs.RealServerStatistics]
+	separator, end := "\n    ", "]\n}\n"
+	for s, err := range services {
+		if err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(serviceOf(s, l.realServers(&order, s)), "    ", "  ")
+		if err != nil {
+			return fmt.Errorf("ipvsadm: %w", err)
+		}
+		if _, err := fmt.Fprintf(out, "%s%s", separator, text); err != nil {
+			return err
+		}
+		separator, end = ",\n    ", "\n  ]\n}\n"
+	}
+	if _, err := out.WriteString(end); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -128,7 +142,7 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-func serviceOf(s ipvs.ServiceStatistics) serviceJSON {
+func serviceOf(s *ipvs.ServiceStatistics, servers []*ipvs.RealServerStatistics) serviceJSON {
 	j := serviceJSON{
 		Family: strings.ToLower(family(s.Address)), Scheduler: s.Scheduler, FWMark: s.FWMark,
 		OnePacket: s.Flags&ipvs.OnePacket != 0, Counters: countersJSON(s.Counters), RealServers: []serverJSON{},
@@ -142,7 +156,7 @@ func serviceOf(s ipvs.ServiceStatistics) serviceJSON {
 	if s.Flags&ipvs.Persistent != 0 {
 		j.Persistence = &persistenceJSON{s.Timeout, granularity(s.Service), s.Engine}
 	}
-	for _, r := range s.RealServers {
+	for _, r := range servers {
 		j.RealServers = append(j.RealServers, serverOf(r))
 	}
 	return j
@@ -156,7 +170,7 @@ func granularity(s ipvs.Service) string {
 	return addr4(s.Netmask).String()
 }
 
-func serverOf(r ipvs.RealServerStatistics) serverJSON {
+func serverOf(r *ipvs.RealServerStatistics) serverJSON {
 	j := serverJSON{
 		Address: r.Address.String(), Port: r.Port, Forward: r.Forward.String(), Weight: r.Weight,
 		UpperThreshold: r.UpperThreshold, LowerThreshold: r.LowerThreshold,

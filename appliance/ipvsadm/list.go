@@ -3,6 +3,7 @@ package ipvsadm
 import (
 	"bufio"
 	"io"
+	"iter"
 	"strconv"
 
 	"dipper/appliance/ipvs"
@@ -12,25 +13,35 @@ import (
 type Snapshot struct {
 	Info     ipvs.Info
 	Services []ipvs.ServiceStatistics // in the kernel's order, which --nosort shows
+	// RealServers, if not nil, reads those of the services, which have none yet,
+	// when their turn comes: each service is written before the next is read.
+	RealServers func([]*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error]
+}
+
+// each answers services with their real servers.
+func (s Snapshot) each(services []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error] {
+	if s.RealServers != nil {
+		return s.RealServers(services)
+	}
+	return func(yield func(*ipvs.ServiceStatistics, error) bool) {
+		for _, service := range services {
+			if !yield(service, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Print lists a table, or one service of it, as "ipvsadm -L" does. Of a
 // service that is not there, the error is an *Error.
 func (l Listing) Print(w io.Writer, s Snapshot, names Names) error {
-	services := s.Services
-	if l.Service != nil {
-		one, err := find(services, *l.Service)
-		if err != nil {
-			return err
-		}
-		services = []ipvs.ServiceStatistics{*one}
-	}
-	if !l.NoSort && l.Service == nil {
-		services = sorted(services, compareServices)
+	services, err := l.services(s.Services)
+	if err != nil {
+		return err
 	}
 	out := bufio.NewWriterSize(w, writeSize)
 	if l.JSON {
-		return l.printJSON(out, s.Info, services)
+		return l.printJSON(out, s.Info, s.each(services))
 	}
 	t := tablePrinter{Listing: l, printer: printer{numeric: l.Numeric, names: names}}
 	if l.Service == nil {
@@ -39,7 +50,28 @@ func (l Listing) Print(w io.Writer, s Snapshot, names Names) error {
 		t.line = append(t.line, ")\n"...)
 	}
 	t.line = append(t.line, t.title()...)
-	return t.print(out, services)
+	return t.print(out, s.each(services))
+}
+
+// services answers those that are listed, in their order.
+func (l Listing) services(all []ipvs.ServiceStatistics) ([]*ipvs.ServiceStatistics, error) {
+	var order sorter[ipvs.ServiceStatistics]
+	switch {
+	case l.Service != nil:
+		one, err := find(all, *l.Service)
+		return []*ipvs.ServiceStatistics{one}, err
+	case l.NoSort:
+		return order.inPlace(all), nil
+	}
+	return order.sort(all, compareServices), nil
+}
+
+// realServers answers those of a service in the order in which they are listed.
+func (l Listing) realServers(order *sorter[ipvs.RealServerStatistics], s *ipvs.ServiceStatistics) []*ipvs.RealServerStatistics {
+	if l.NoSort {
+		return order.inPlace(s.RealServers)
+	}
+	return order.sort(s.RealServers, compareServers)
 }
 
 // writeSize is how much is written at once.
@@ -61,22 +93,21 @@ type tablePrinter struct {
 	line []byte
 }
 
-func (t *tablePrinter) print(out *bufio.Writer, services []ipvs.ServiceStatistics) error {
-	for i := range services {
-		s := &services[i]
-		t.service(s)
-		servers := s.RealServers
-		if !t.NoSort {
-			servers = sorted(servers, compareServers)
+func (t *tablePrinter) print(out *bufio.Writer, services iter.Seq2[*ipvs.ServiceStatistics, error]) error {
+	var order sorter[ipvs.RealServerStatistics]
+	for s, err := range services {
+		if err != nil {
+			return err
 		}
-		for j := range servers {
-			t.server(&servers[j], s.Protocol)
-			if err := t.flush(out); err != nil {
-				return err
-			}
+		t.service(s)
+		for _, r := range t.realServers(&order, s) {
+			t.server(r, s.Protocol)
+		}
+		if err := t.flush(out); err != nil {
+			return err
 		}
 	}
-	if err := t.flush(out); err != nil {
+	if err := t.flush(out); err != nil { // the title, if there was no service
 		return err
 	}
 	return out.Flush()

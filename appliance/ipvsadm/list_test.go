@@ -1,6 +1,7 @@
 package ipvsadm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -111,6 +112,48 @@ TCP  192.168.4.5:80 wrr persistent 600 mask 255.255.255.0 pe sip
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestListOneByOne lists services whose real servers are read when their turn
+// comes, in the same list: the bytes are those of a table that is all there.
+func TestListOneByOne(t *testing.T) {
+	for _, line := range []string{"-Ln", "-Ln --stats", "-Ln --nosort", "-L --json", "-L --json --nosort"} {
+		whole := counted(t)
+		slices.Reverse(whole.Services)
+		want := list(t, whole, line)
+		parts := Snapshot{Info: whole.Info, RealServers: func(services []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error] {
+			return func(yield func(*ipvs.ServiceStatistics, error) bool) {
+				for _, s := range services {
+					i := slices.IndexFunc(whole.Services, func(w ipvs.ServiceStatistics) bool { return w.Key == s.Key })
+					if !yield(&whole.Services[i], nil) {
+						return
+					}
+				}
+			}
+		}}
+		for _, s := range whole.Services {
+			s.RealServers = nil
+			parts.Services = append(parts.Services, s)
+		}
+		if diff := cmp.Diff(want, list(t, parts, line)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+}
+
+// TestListAsJSON is JSON, however many services there are.
+func TestListAsJSON(t *testing.T) {
+	for n := range 3 {
+		s := counted(t)
+		s.Services = s.Services[:n]
+		var got struct {
+			Version  string
+			Services []struct{ Scheduler string }
+		}
+		if err := json.Unmarshal([]byte(list(t, s, "-L --json")), &got); err != nil || got.Version != "1.2.1" || got.Services == nil || len(got.Services) != n {
+			t.Errorf("%d services: %v, %+v", n, err, got)
+		}
 	}
 }
 
@@ -231,7 +274,8 @@ func TestSortedAsIpvsadmSorts(t *testing.T) {
 	table := edited(t, State{}, "-A -t 10.0.0.1:80", "-A -t 192.168.4.5:80", "-A -t 10.0.0.1:443", "-A -u 10.0.0.1:53",
 		"-A -t [2001:db8::1]:80", "-A -f 2", "-A -f 1 -6", "-A -t 172.16.0.1:80", "-A -f 1").Table
 	var got []string
-	for _, s := range sorted(uncounted(table), compareServices) {
+	var order sorter[ipvs.ServiceStatistics]
+	for _, s := range order.sort(uncounted(table), compareServices) {
 		got = append(got, s.Key.String())
 	}
 	want := []string{"-t 172.16.0.1:80", "-t 192.168.4.5:80", "-t 10.0.0.1:80", "-t 10.0.0.1:443", "-u 10.0.0.1:53", "-t [2001:db8::1]:80", "-f 1", "-f 1 -6", "-f 2"}
@@ -243,13 +287,14 @@ func TestSortedAsIpvsadmSorts(t *testing.T) {
 // TestSortedLosesNothing sorts what has no order.
 func TestSortedLosesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
+	var order sorter[ipvs.RealServerStatistics]
 	for size := range 40 {
 		var servers []ipvs.RealServerStatistics
 		for i := range size {
 			servers = append(servers, ipvs.RealServerStatistics{RealServer: ipvs.RealServer{Address: addr4(random.Uint32()), Port: uint16(i)}})
 		}
 		seen := map[uint16]bool{}
-		for _, s := range sorted(servers, compareServers) {
+		for _, s := range order.sort(servers, compareServers) {
 			seen[s.Port] = true
 		}
 		if len(seen) != size {

@@ -15,6 +15,10 @@ type Director interface {
 	Info(context.Context) (ipvs.Info, error)
 	// Statistics reads the table in the kernel's order.
 	Statistics(context.Context) ([]ipvs.ServiceStatistics, error)
+	// Services reads the services in the kernel's order, RealServers the real
+	// servers of one after the other.
+	Services(context.Context) ([]ipvs.ServiceStatistics, error)
+	RealServers(context.Context, []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error]
 	// StatisticsOf reads one service; found is false when there is none such.
 	StatisticsOf(ctx context.Context, service ipvs.Key) (s ipvs.ServiceStatistics, found bool, err error)
 	Connections(context.Context) iter.Seq2[ipvs.Connection, error]
@@ -125,24 +129,29 @@ func (r *run) list(ctx context.Context, l Listing) error {
 	if err != nil {
 		return err
 	}
-	services, err := r.listed(ctx, l.Service)
+	listed, err := r.listed(ctx, l.Service)
 	if err != nil {
 		return err
 	}
-	return l.Print(r.out, Snapshot{Info: info, Services: services}, r.names)
+	listed.Info = info
+	return l.Print(r.out, listed, r.names)
 }
 
 // listed reads what is to be listed: one service, of which the kernel has or
 // has not one, or all.
-func (r *run) listed(ctx context.Context, one *ipvs.Key) ([]ipvs.ServiceStatistics, error) {
+func (r *run) listed(ctx context.Context, one *ipvs.Key) (s Snapshot, err error) {
 	if one == nil {
-		return r.director.Statistics(ctx)
+		s.Services, err = r.director.Services(ctx)
+		s.RealServers = func(services []*ipvs.ServiceStatistics) iter.Seq2[*ipvs.ServiceStatistics, error] {
+			return r.director.RealServers(ctx, services)
+		}
+		return s, err
 	}
-	s, found, err := r.director.StatisticsOf(ctx, *one)
-	if err != nil || !found {
-		return nil, err
+	service, found, err := r.director.StatisticsOf(ctx, *one)
+	if found {
+		s.Services = []ipvs.ServiceStatistics{service}
 	}
-	return []ipvs.ServiceStatistics{s}, nil
+	return s, err
 }
 
 func (r *run) save(ctx context.Context, l Listing) error {

@@ -15,9 +15,11 @@ import (
 func (l Listing) Save(w io.Writer, services []ipvs.ServiceStatistics, timeouts ipvs.Timeouts, daemons []ipvs.Daemon, names Names) error {
 	out := bufio.NewWriterSize(w, writeSize)
 	p := rulePrinter{printer: printer{numeric: l.Numeric, names: names}}
-	for _, s := range sorted(services, compareServices) {
-		p.service(&s)
-		for _, r := range sorted(s.RealServers, compareServers) {
+	var order sorter[ipvs.ServiceStatistics]
+	var servers sorter[ipvs.RealServerStatistics]
+	for _, s := range order.sort(services, compareServices) {
+		p.service(s)
+		for _, r := range servers.sort(s.RealServers, compareServers) {
 			p.server(&r.RealServer, s.Protocol)
 			if _, err := out.Write(p.line); err != nil {
 				return err

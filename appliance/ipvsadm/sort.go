@@ -14,18 +14,26 @@ import (
 // then shows depends on how it is sorted. Its C library merges (qsort of glibc
 // up to 2.36), so the same merging gives the same listing.
 
-// sorted returns the elements as ipvsadm sorts them.
-func sorted[E any](elements []E, compare func(a, b *E) int32) []E {
-	order := make([]*E, len(elements))
+// sorter sorts one list after the other, in the same memory.
+type sorter[E any] struct{ order, spare []*E }
+
+// sort returns the elements as ipvsadm sorts them, until it sorts others.
+func (s *sorter[E]) sort(elements []E, compare func(a, b *E) int32) []*E {
+	order := s.inPlace(elements)
+	if cap(s.spare) < len(order) {
+		s.spare = make([]*E, len(order))
+	}
+	mergeSort(order, s.spare, compare)
+	return order
+}
+
+// inPlace returns the elements in the order in which they are.
+func (s *sorter[E]) inPlace(elements []E) []*E {
+	s.order = s.order[:0]
 	for i := range elements {
-		order[i] = &elements[i]
+		s.order = append(s.order, &elements[i])
 	}
-	mergeSort(order, make([]*E, len(order)), compare)
-	result := make([]E, len(order))
-	for i, e := range order {
-		result[i] = *e
-	}
-	return result
+	return s.order
 }
 
 // mergeSort sorts from the top down, the first half being the smaller one.
@@ -81,17 +89,25 @@ func compareServers(a, b *ipvs.RealServerStatistics) int32 {
 }
 
 func compareAddresses(a, b netip.Addr) int32 {
-	words := 1
-	if a.Is6() {
-		words = 4
+	if a.Is4() {
+		return int32(word(a) - word(b))
 	}
 	x, y := words4(a), words4(b)
-	for i := range words {
+	for i := range x {
 		if d := int32(x[i] - y[i]); d != 0 {
 			return d
 		}
 	}
 	return 0
+}
+
+// word returns the first word of an address.
+func word(a netip.Addr) uint32 {
+	if a.Is4() {
+		four := a.As4()
+		return binary.BigEndian.Uint32(four[:])
+	}
+	return words4(a)[0]
 }
 
 // words4 returns an address as the kernel keeps it, in four words; one of IPv4
