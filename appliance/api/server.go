@@ -55,7 +55,7 @@ func Serve(ctx context.Context, l net.Listener, b Backend) error {
 		_ = s.Close()
 	})
 	defer stop()
-	err := s.Serve(l)
+	err := s.Serve(&guarded{l, slog.Default(), map[uint32]bool{}})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
