@@ -28,14 +28,14 @@ type disk struct {
 	writing func() // called before every write, if given
 }
 
-func (d *disk) WriteFile(name string, data []byte) error {
+func (d *disk) WriteFile(name string, data ...[]byte) error {
 	if d.full {
 		return syscall.ENOSPC
 	}
 	if d.writing != nil {
 		d.writing()
 	}
-	return d.Memory.WriteFile(name, data)
+	return d.Memory.WriteFile(name, data...)
 }
 
 func (d *disk) Open(context.Context) (store.FileSystem, string, error) { return d, "/dev/sda", nil }

@@ -27,11 +27,15 @@ const lineWidth = 96
 func (d *Document) YAML() []byte {
 	return d.root.written.once(func() []byte {
 		w := writer{View: View{Secrets: true}, kept: true}
-		w.Grow(d.root.length())
+		w.Grow(d.root.length() + unwritten)
 		w.node(d.root)
 		return w.Bytes()
 	})
 }
+
+// unwritten is room for what an edit leaves to be written: an entry, and what
+// has no entries.
+const unwritten = 16 << 10
 
 // once gives what was written, or writes it. The caller holds no lock: what two
 // write at once is the same.

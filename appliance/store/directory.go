@@ -63,7 +63,7 @@ func (d *Directory) List(directory string) (names []string, err error) {
 func (d *Directory) MakeDirectory(name string) error { return d.root.Mkdir(name, 0o700) }
 
 // WriteFile writes a file and syncs it.
-func (d *Directory) WriteFile(name string, data []byte) (err error) {
+func (d *Directory) WriteFile(name string, data ...[]byte) (err error) {
 	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -72,8 +72,10 @@ func (d *Directory) WriteFile(name string, data []byte) (err error) {
 	if err := file.Chmod(0o600); err != nil { // it may be there with another mode
 		return err
 	}
-	if _, err := file.Write(data); err != nil {
-		return err
+	for _, part := range data {
+		if _, err := file.Write(part); err != nil {
+			return err
+		}
 	}
 	return file.Sync()
 }

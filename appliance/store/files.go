@@ -17,8 +17,8 @@ type FileSystem interface {
 	// MakeDirectory gives fs.ErrExist when there is one.
 	MakeDirectory(name string) error
 	// WriteFile makes a file that only root can read, or replaces what it
-	// holds, and returns when its data is on the disk.
-	WriteFile(name string, data []byte) error
+	// holds, and returns when its data, in one part or several, is on the disk.
+	WriteFile(name string, data ...[]byte) error
 	Rename(from, to string) error
 	Remove(name string) error
 	// SyncDirectory returns when what happened to the names in a directory is
@@ -77,11 +77,11 @@ func (m *Memory) MakeDirectory(name string) error {
 }
 
 // WriteFile keeps a copy of the data.
-func (m *Memory) WriteFile(name string, data []byte) error {
+func (m *Memory) WriteFile(name string, data ...[]byte) error {
 	if !m.directories[path.Dir(name)] {
 		return failed("open", name, fs.ErrNotExist)
 	}
-	m.files[name] = slices.Clone(data)
+	m.files[name] = slices.Concat(data...)
 	return nil
 }
 

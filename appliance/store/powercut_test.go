@@ -76,7 +76,8 @@ func (d *disk) MakeDirectory(name string) error {
 }
 
 // WriteFile has four ends that the power can put to it.
-func (d *disk) WriteFile(name string, data []byte) error {
+func (d *disk) WriteFile(name string, parts ...[]byte) error {
+	data := slices.Concat(parts...)
 	if err := d.step(); err != nil {
 		return err
 	}

@@ -35,13 +35,13 @@ func sum(configuration []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// encode gives the file of a revision.
-func encode(r Revision, configuration []byte) ([]byte, error) {
+// describe gives the line above the configuration in the file of a revision.
+func describe(r Revision) ([]byte, error) {
 	about, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("describe: %w", err)
 	}
-	return append([]byte(heading+string(about)+"\n"), configuration...), nil
+	return []byte(heading + string(about) + "\n"), nil
 }
 
 // decode reads the file of a revision, and holds it against its sum.

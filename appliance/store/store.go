@@ -198,19 +198,19 @@ func (s *Store) next() int {
 }
 
 func (s *Store) save(r Revision, configuration []byte) error {
-	data, err := encode(r, configuration)
+	about, err := describe(r)
 	if err != nil {
 		return err
 	}
-	if err := put(s.files, revisionFile(r.Number), data); err != nil {
+	if err := put(s.files, revisionFile(r.Number), about, configuration); err != nil {
 		return err
 	}
 	return put(s.files, BootFile, configuration)
 }
 
 // put writes a file so that it is there as before or whole.
-func put(files FileSystem, name string, data []byte) error {
-	if err := files.WriteFile(name+beside, data); err != nil {
+func put(files FileSystem, name string, data ...[]byte) error {
+	if err := files.WriteFile(name+beside, data...); err != nil {
 		_ = files.Remove(name + beside) // it takes room on a full disk; if it stays, Open removes it
 		return fmt.Errorf("write %s: %w", name, err)
 	}

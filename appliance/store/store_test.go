@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -222,7 +223,8 @@ func (f *failing) step() error {
 	return nil
 }
 
-func (f *failing) WriteFile(name string, data []byte) error {
+func (f *failing) WriteFile(name string, parts ...[]byte) error {
+	data := slices.Concat(parts...)
 	if err := f.step(); err != nil {
 		return errors.Join(err, f.disk.WriteFile(name, data[:len(data)/2])) // a full disk takes a part
 	}
