@@ -139,18 +139,22 @@ network: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}
 services:
   ftp: {listen: 10.0.0.2:21, forward: nat, real-servers: [{address: 10.0.0.100}]}
   ftps: {listen: ["10.0.0.6:21", "10.0.0.7:21"], forward: nat, real-servers: [{address: 10.0.0.100}]}
+  ftp-range: {listen: "10.0.0.9:20-21", forward: nat, real-servers: [{address: 10.0.0.100}]}
   ipsec: {listen: 10.0.0.3, protocol: esp, forward: dr, real-servers: [{address: 10.0.0.100}]}
   mark: {listen: "10.0.0.4:80-90", one-packet: true, forward: dr, real-servers: [{address: 10.0.0.100}]}
   marked: {fwmark: 7, family: ipv4, one-packet: true, forward: dr}
   ops: {listen: 10.0.0.8:53, protocol: udp, one-packet: true, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  ops-sip-mark: {listen: ["10.0.0.8:5062", "10.0.0.9:5062"], protocol: udp, one-packet: true, persistence: {engine: sip}, forward: nat, real-servers: [{address: 10.0.0.100}]}
   ops-sip: {listen: 10.0.0.8:5060, protocol: udp, one-packet: true, persistence: {engine: sip}, forward: nat, real-servers: [{address: 10.0.0.100}]}
   sip: {listen: 10.0.0.5:5060, persistence: {engine: sip}, scheduler: none, forward: dr, real-servers: [{address: 10.0.0.100}]}
 `, []string{
+			"services.ftp-range.listen: FTP by nat needs a service of its own for each VIP, at port 21 and nothing else: passive data connections (PASV) of a service with a firewall mark do not get through",
 			"services.ftps.listen: FTP by nat needs a service of its own for each VIP, at port 21 and nothing else: passive data connections (PASV) of a service with a firewall mark do not get through",
 			"services.ipsec.protocol: the kernel sends ah and esp where the same client's UDP port 500 goes, and chooses no real server for them by themselves",
 			"services.mark.one-packet: only UDP is scheduled so, and protocol has none",
 			"services.marked.real-servers: none: clients of firewall mark 7 are refused",
 			"services.ops.one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address",
+			"services.ops-sip-mark.one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address",
 			"services.sip.persistence.engine: sip reads only UDP: clients are told apart by their address",
 			"services.sip.scheduler: none chooses no real server: new connections are refused",
 		}},

@@ -62,7 +62,7 @@ func (s Service) oddities() []string {
 	case s.Persistence != nil && s.Persistence.Engine == "sip" && !udp:
 		odd = append(odd, "persistence.engine: sip reads only UDP: clients are told apart by their address")
 	}
-	if s.OnePacket && udp && s.byNAT() && (s.Persistence == nil || s.Persistence.Engine != "sip") {
+	if s.OnePacket && udp && s.byNAT() && !s.answersAsCalls() {
 		odd = append(odd, "one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address")
 	}
 	if s.Scheduler == "none" {
@@ -74,11 +74,18 @@ func (s Service) oddities() []string {
 	return odd
 }
 
+// answersAsCalls says that what real servers answer is taken for calls of their
+// own, which the kernel rewrites though it keeps nothing (ip_vs_core.c,
+// ip_vs_new_conn_out): it has to know VIP and port of the service for that.
+func (s Service) answersAsCalls() bool {
+	return s.Persistence != nil && s.Persistence.Engine == "sip" && s.FWMark == 0 && !slices.ContainsFunc(s.Listen, Listen.allPorts)
+}
+
 // ftpByNAT says that the kernel's FTP helper has to rewrite addresses. It turns
 // on the connection tracking that it needs for services at port 21 only, not
 // for marks (ip_vs_ctl.c, __ip_vs_update_dest).
 func (s Service) ftpByNAT() bool {
-	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First == 21 && l.Last == 21 })
+	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First <= 21 && l.Last >= 21 && !l.allPorts() })
 	return ftp && slices.Contains(s.Protocols, TCP) && s.byNAT()
 }
 
