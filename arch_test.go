@@ -53,16 +53,18 @@ var arrows = map[string][]string{
 	"init/bbin":           {},
 	"init/bootconfig":     {},
 	"init/pid1":           {"init/pid1/children", "init/pid1/journal", "init/pid1/line", "init/pid1/power", "init/pid1/supervise", "init/pid1/watchdog"},
-	"init/pid1/children":  {},
+	"init/pid1/children":  {"nice"},
 	"init/pid1/journal":   {},
 	"init/pid1/line":      {},
 	"init/pid1/power":     {},
 	"init/pid1/supervise": {},
 	"init/pid1/watchdog":  {},
 
+	"nice": {},
+
 	"appliance": {
 		"appliance/api", "appliance/candidate", "appliance/config", "appliance/director", "appliance/hardware", "appliance/ipvs",
-		"appliance/ipvsadm", "appliance/network", "appliance/network/capture", "appliance/realserver", "appliance/store", "appliance/uplink",
+		"appliance/ipvsadm", "appliance/network", "appliance/network/capture", "appliance/realserver", "appliance/store", "appliance/uplink", "nice",
 	},
 	"appliance/api":                  {},
 	"appliance/config":               {},

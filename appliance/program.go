@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/nice"
 )
 
 // Limits of a command whose output is answered in one piece.
@@ -76,12 +78,35 @@ func runProgram(ctx context.Context, argv []string, in io.Reader, out, errOut io
 		return 0, fmt.Errorf("%s: %w", argv[0], err)
 	}
 	defer stop()
-	err = c.Run()
+	if err := standBack(c); err != nil {
+		return 0, &api.Error{Message: fmt.Sprintf("%s: %v", argv[0], err)}
+	}
+	err = c.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		return 0, &api.Error{Message: fmt.Sprintf("%s: %v", argv[0], err)}
 	}
 	return c.ProcessState.ExitCode(), nil
+}
+
+// How far a program stands back from the control plane, and from the shell that
+// somebody wants to stop it by: at nice 15 it weighs 36 against 1024 and 110
+// (kernel/sched/core.c, sched_prio_to_weight). Where memory ends, it ends first
+// (proc_pid_oom_score_adj(5)).
+const (
+	programNice     = 15
+	programOOMScore = 800
+)
+
+// standBack starts a program.
+func standBack(c *exec.Cmd) error {
+	if err := nice.While(programNice, c.Start); err != nil {
+		return err
+	}
+	// A program that has ended already needs none, and the rest of them can do
+	// without as long as there is memory.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.Process.Pid), []byte(strconv.Itoa(programOOMScore)), 0)
+	return nil
 }
 
 // feed copies in to the program's standard input. A program that ends does not

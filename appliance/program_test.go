@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"dipper/appliance/api"
 )
@@ -110,4 +111,23 @@ func serveBackend(t *testing.T, b api.Backend) *api.Client {
 		}
 	})
 	return c
+}
+
+// TestProgramsStandBack asks a program how important the kernel takes it.
+func TestProgramsStandBack(t *testing.T) {
+	needPrograms(t)
+	c := serveBackend(t, &backend{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would wait for ever
+	defer cancel()
+	const script = `while read score </proc/$$/oom_score_adj; [ "$score" != 800 ]; do :; done; cat /proc/$$/stat /proc/self/stat`
+	var out bytes.Buffer
+	if n, err := c.Program(ctx, []string{"sh", "-c", script}, nil, &out, &out); err != nil || n != 0 {
+		t.Fatalf("exit status %d, %v, said %q", n, err, &out)
+	}
+	for stat := range strings.Lines(out.String()) { // of the program and of its child
+		_, rest, _ := strings.Cut(stat, ") ")
+		if nice := strings.Fields(rest)[16]; nice != "15" { // field 19 of proc_pid_stat(5)
+			t.Errorf("nice value %s in %s", nice, stat)
+		}
+	}
 }

@@ -80,7 +80,7 @@ func Machine() Options {
 		Executables: []string{"/proc/self/exe", "/init"},
 		Children: []Child{
 			{Name: "appliance", Vital: true, OOMScore: 0},
-			// What the shell runs for its users inherits this, and goes first.
+			// Sessions can be begun anew. What they run goes before them.
 			{Name: "shell", OOMScore: 500, Nice: shellNice},
 		},
 		HeadStart:  2 * time.Second,

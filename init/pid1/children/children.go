@@ -13,10 +13,11 @@ package children
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"dipper/nice"
 )
 
 // Command is a program to start.
@@ -61,44 +62,18 @@ func (c *Children) Start(cmd Command) (*Process, error) {
 	return p, nil
 }
 
-// execute forks and executes. Linux has a nice value for each thread, which a
-// child inherits of the one that forks (sched(7)): set later, it would miss the
-// threads that the child has made since. A child that the kernel does not let be
-// nice is better than none.
+// execute forks and executes.
 func execute(cmd Command) (pid int, err error) {
-	if cmd.Nice != 0 {
-		runtime.LockOSThread()
-		if restore, err := beNice(cmd.Nice); err == nil {
-			defer restore()
-		}
-	}
-	return syscall.ForkExec(cmd.Path, cmd.Argv, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   cmd.Env,
-		Files: cmd.Files,
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+	err = nice.While(cmd.Nice, func() (err error) {
+		pid, err = syscall.ForkExec(cmd.Path, cmd.Argv, &syscall.ProcAttr{
+			Dir:   "/",
+			Env:   cmd.Env,
+			Files: cmd.Files,
+			Sys:   &syscall.SysProcAttr{Setsid: true},
+		})
+		return err
 	})
-}
-
-// beNice sets the nice value of the calling thread, which is locked, until
-// restore. A thread that cannot be restored stays locked: it ends with its
-// goroutine, and serves no others.
-func beNice(nice int) (restore func(), err error) {
-	const kernelZero = 20 // the system call answers 20 minus the nice value (getpriority(2))
-	before, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice); err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	return func() {
-		if syscall.Setpriority(syscall.PRIO_PROCESS, 0, kernelZero-before) == nil {
-			runtime.UnlockOSThread()
-		}
-	}, nil
+	return pid, err
 }
 
 // Reap takes the statuses of all processes that have ended and tells the
