@@ -163,6 +163,7 @@ func TestShell(t *testing.T) {
 	}
 	tr := s.startTraffic(ctx, t, c)
 	t.Run("lost connection", func(t *testing.T) { testLostConnection(t, joe) })
+	t.Run("come back", func(t *testing.T) { testComeBack(t, joe) })
 	t.Run("killed shell", func(t *testing.T) { testKilledShell(t, joe) })
 	t.Run("rollback", func(t *testing.T) { testRollback(t, joe) })
 	tr.finish(ctx, t)
@@ -287,16 +288,52 @@ func (a *administrator) awaitScheduler(want string) {
 	}
 }
 
-// testLostConnection commits something for ten minutes unless confirmed, and
-// kills the client. The director goes back after one minute, not ten.
-func testLostConnection(t *testing.T, joe *administrator) {
-	_, gone := joe.commitUnconfirmed()
-	if _, err := joe.cluster.Peer("client").Run(joe.ctx, "kill -9 $(cat /tmp/ssh.pid)"); err != nil {
-		t.Fatal(err)
+// loseUnconfirmed commits something for ten minutes unless confirmed, and kills
+// the client. It gives until when it was to be confirmed.
+func (a *administrator) loseUnconfirmed() (by time.Time) {
+	a.t.Helper()
+	by, gone := a.commitUnconfirmed()
+	if _, err := a.cluster.Peer("client").Run(a.ctx, "kill -9 $(cat /tmp/ssh.pid)"); err != nil {
+		a.t.Fatal(err)
 	}
 	<-gone
+	return by
+}
+
+// testLostConnection loses the connection of an unconfirmed commit, and nobody
+// comes. The director goes back after one minute, not ten.
+func testLostConnection(t *testing.T, joe *administrator) {
+	joe.loseUnconfirmed()
 	awaitEvent(joe.ctx, t, joe.cluster, "commit", "the unconfirmed commit ends in 1m0s")
 	joe.awaitStatus(func(s api.Status) bool { return s.ConfirmBy.IsZero() })
+	joe.awaitScheduler("wrr")
+}
+
+// testComeBack loses the connection as well, and logs in again within the
+// minute: all of the ten minutes count again.
+func testComeBack(t *testing.T, joe *administrator) {
+	for {
+		by := joe.loseUnconfirmed()
+		joe.awaitStatus(func(s api.Status) bool { return s.ConfirmBy.IsZero() || by.Sub(s.ConfirmBy) > 8*time.Minute })
+		joe.must("show version", "")
+		status, err := joe.cluster.Appliance("director").Status(joe.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.ConfirmBy.IsZero() { // a host that is that busy
+			t.Log("the minute was over before the login was: once more")
+			joe.awaitScheduler("wrr")
+			continue
+		}
+		if off := by.Sub(status.ConfirmBy).Abs(); off > 2*time.Second { // each is rounded
+			t.Errorf("to be confirmed by %v, and after the login by %v", by, status.ConfirmBy)
+		}
+		break
+	}
+	awaitEvent(joe.ctx, t, joe.cluster, "commit", "logs in: the unconfirmed commit of admin has")
+	if err := joe.cluster.Appliance("director").Revert(joe.ctx); err != nil {
+		t.Error(err)
+	}
 	joe.awaitScheduler("wrr")
 }
 
