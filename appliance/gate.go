@@ -49,7 +49,7 @@ func (g *gate) update(next api.Access) {
 }
 
 func sameAccess(a, b api.Access) bool {
-	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) && a.HostKey == b.HostKey &&
+	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.CAs, b.CAs) && slices.Equal(a.Revoked, b.Revoked) && a.HostKey == b.HostKey &&
 		a.OneTimePassword == b.OneTimePassword && a.MaxConnections == b.MaxConnections &&
 		a.MaxPerAddress == b.MaxPerAddress && a.MaxPerMinute == b.MaxPerMinute &&
 		a.IdleTimeout == b.IdleTimeout && a.HandshakeTimeout == b.HandshakeTimeout &&
@@ -108,6 +108,9 @@ func (g *gate) admit(cfg *config.Config, state network.State) {
 	}
 	if len(ssh.Listen) == 0 {
 		next.Listen = listenAll(own)
+	}
+	for _, r := range ssh.Revoked {
+		next.Revoked = append(next.Revoked, api.Revocation{Fingerprint: r.Fingerprint, KeyID: r.KeyID, First: r.First, Last: r.Last})
 	}
 	for _, u := range ssh.Users {
 		next.Users = append(next.Users, api.User{

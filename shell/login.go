@@ -167,13 +167,18 @@ func (c *connection) admit(g access.Grant) (*gossh.Permissions, error) {
 	return &gossh.Permissions{ExtraData: map[any]any{grantKey{}: g}}, nil
 }
 
-// denied keeps why somebody was not let in, for the log.
+// denied keeps why somebody was not let in, for the log: the last reason, but
+// rather that something revoked was tried. A client goes on with what else it
+// has.
 func (c *connection) denied(user string, err error) {
 	if err == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if errors.Is(c.reason, access.ErrRevoked) && !errors.Is(err, access.ErrRevoked) {
+		return
+	}
 	c.claimed, c.reason = user, err
 }
 

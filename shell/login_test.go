@@ -3,6 +3,8 @@ package shell
 import (
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,45 @@ func TestCertificates(t *testing.T) {
 	joe.run("ssh-keygen", "-q", "-s", ca.file("key"), "-I", "joe", "-n", "ops", "-O", "no-pty", joe.file("key.pub"))
 	if _, errOut, _ := joe.ssh(s, "exit\n", "-tt", "-o", "CertificateFile="+joe.file("key-cert.pub"), "host"); !strings.Contains(errOut, "PTY allocation request failed") {
 		t.Errorf("a certificate with no-pty has a terminal: %q", errOut)
+	}
+}
+
+// TestRevokedCertificate ends the session of a certificate of ssh-keygen's at
+// once when it is revoked, lets it in no more, and leaves the user's other one
+// alone.
+func TestRevokedCertificate(t *testing.T) {
+	ca, joe := newPerson(t, "ca"), newPerson(t, "joe")
+	s := start(t, api.Access{Users: []api.User{{Name: "joe", Role: api.Operate}}, CAs: []string{ca.read("key.pub")}})
+	certify := func(serial string) []string {
+		joe.run("ssh-keygen", "-q", "-s", ca.file("key"), "-I", "joe at work", "-n", "joe", "-z", serial, joe.file("key.pub"))
+		kept := joe.file("key-" + serial + "-cert.pub")
+		if err := os.Rename(joe.file("key-cert.pub"), kept); err != nil {
+			t.Fatal(err)
+		}
+		return []string{"-o", "CertificateFile=" + kept, "host"}
+	}
+	lost, kept := certify("42"), certify("43")
+	sits := exec.Command("ssh", append(joe.options(s), append(lost, "cat")...)...)
+	in, err := sits.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := sits.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.gate.await(t, "the login", s.gate.noted(`joe login by certificate "joe at work" number 42`))
+	s.gate.change(func(a *api.Access) { a.Revoked = []api.Revocation{{First: 42, Last: 42}} })
+	if err := sits.Wait(); sits.ProcessState.ExitCode() != 255 {
+		t.Errorf("the session ends with %v, want a connection that is closed", err)
+	}
+	s.gate.await(t, "the logout", s.gate.noted("joe logout: access was taken back"))
+	if _, errOut, status := joe.ssh(s, "", append(lost, "who")...); status != 255 || !strings.Contains(errOut, "Permission denied") {
+		t.Errorf("the revoked one: status %d, %s", status, errOut)
+	}
+	s.gate.await(t, "the reason", s.gate.noted("the serial number 42 is revoked"))
+	if out, errOut, status := joe.ssh(s, "", append(kept, "who")...); status != 0 || !strings.Contains(out, "joe operator") {
+		t.Errorf("the other one: status %d, %s", status, errOut)
 	}
 }
 

@@ -37,6 +37,8 @@ type Access struct {
 	// CAs are the public keys, in authorized_keys form, whose certificates
 	// count.
 	CAs []string `json:"cas,omitempty"`
+	// Revoked counts no more, whatever else would let it in.
+	Revoked []Revocation `json:"revoked,omitempty"`
 	// HostKey changes when HostKey of Gate answers another key. It is no key,
 	// and nothing else is to be read from it.
 	HostKey string `json:"host-key,omitempty"`
@@ -67,6 +69,17 @@ type User struct {
 	Keys         []string `json:"keys,omitempty"`          // authorized_keys lines
 	PasswordHash string   `json:"password-hash,omitempty"` // bcrypt or argon2id
 	Principals   []string `json:"principals,omitempty"`    // of certificates; the name if none
+}
+
+// Revocation takes away what a key or certificate would be let in by. One of
+// its parts is given.
+type Revocation struct {
+	// Fingerprint is that of a key: by itself, in a certificate, or as an
+	// authority.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	KeyID       string `json:"key-id,omitempty"` // of certificates
+	First       uint64 `json:"first,omitempty"`  // serial numbers of certificates
+	Last        uint64 `json:"last,omitempty"`
 }
 
 // HostKey is the machine's SSH identity.

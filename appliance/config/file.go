@@ -358,6 +358,7 @@ type fileSSH struct {
 	listen      field[[]field[SSHListen]]
 	hostKeys    field[[]field[Secret]]
 	authorities field[[]field[string]]
+	revoked     field[[]field[Revocation]]
 	users       field[[]named[fileUser]]
 	idle        field[time.Duration]
 	handshake   field[time.Duration]
@@ -377,6 +378,7 @@ func (s *fileSSH) keys() []key {
 		{"host-key", "the machine's private key; of several the first is used and the others are announced",
 			secret(oneOrMore(&s.hostKeys, typed(TypeText, "", hostKey).otherwise("made at the first boot")))},
 		{"certificate-authorities", "public keys whose certificates are taken", scalars(&s.authorities, typed(TypeText, "ssh-ed25519 AAAA...", keyLine))},
+		{"revoked", "keys and certificates that count no more", scalars(&s.revoked, typed(TypeText, "serial:42", revocation))},
 		{"users", "who may log in", entries(&s.users, "the name of a user", userName, (*fileUser).keys)},
 		{"idle-timeout", "ends a session in which nobody types", scalar(&s.idle, duration("a time", time.Second, maxIdle, time.Second).otherwise(durationText(usual.IdleTimeout)))},
 		{"handshake-timeout", "how long a client may take to log in", scalar(&s.handshake, duration("a time", time.Second, time.Hour, time.Second).otherwise(durationText(usual.HandshakeTimeout)))},

@@ -21,7 +21,8 @@ type SSH struct {
 	Listen                 []SSHListen // none: port 22 of every own address that is no VIP
 	HostKeys               []Secret    // the first is used, the others are announced; none: made at the first boot
 	CertificateAuthorities []string    // lines of authorized_keys; Warnings names malformed ones
-	Users                  []User      // sorted by name
+	Revoked                []Revocation
+	Users                  []User // sorted by name
 	IdleTimeout            time.Duration
 	HandshakeTimeout       time.Duration
 	MaxConnections         int
@@ -88,7 +89,7 @@ func defaultSSH() SSH {
 func (r *resolver) resolveManagement(raw field[fileManagement], interfaces field[[]named[fileInterface]]) Management {
 	s, usual := raw.value.ssh.value, defaultSSH()
 	ssh := SSH{
-		Listen: values(s.listen), HostKeys: values(s.hostKeys), CertificateAuthorities: values(s.authorities),
+		Listen: values(s.listen), HostKeys: values(s.hostKeys), CertificateAuthorities: values(s.authorities), Revoked: values(s.revoked),
 		IdleTimeout: or(s.idle, usual.IdleTimeout), HandshakeTimeout: or(s.handshake, usual.HandshakeTimeout),
 		MaxConnections: or(s.connections, usual.MaxConnections), MaxPerAddress: or(s.perAddress, usual.MaxPerAddress),
 		MaxPerMinute: or(s.perMinute, usual.MaxPerMinute),
@@ -273,8 +274,11 @@ func (m Management) badKeys() []string {
 	var bad []string
 	check := func(path string, lines []string) {
 		for i, line := range lines {
-			if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line)); err != nil {
+			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+			if err != nil {
 				bad = append(bad, fmt.Sprintf("%s[%d]: no public key that can be read: it is ignored", path, i))
+			} else if print := ssh.FingerprintSHA256(key); slices.Contains(m.SSH.Revoked, Revocation{Fingerprint: print}) {
+				bad = append(bad, fmt.Sprintf("%s[%d]: %s is revoked: it is ignored", path, i, print))
 			}
 		}
 	}
@@ -332,6 +336,7 @@ func (s SSH) outline() outline {
 	o.values("listen", texts(s.Listen)...)
 	o.secrets("host-key", s.HostKeys)
 	o.values("certificate-authorities", s.CertificateAuthorities...)
+	o.values("revoked", texts(s.Revoked)...)
 	users := outline{name: "users", form: mapping}
 	for _, u := range s.Users {
 		users.add(u.outline())

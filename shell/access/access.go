@@ -29,6 +29,7 @@ var ErrDenied = errors.New("permission denied")
 type Rules struct {
 	users       map[string]*user
 	authorities map[string]bool // by the key's wire form
+	revoked     revoked
 	oneTime     [sha256.Size]byte
 	hasOneTime  bool
 	decoy       *passwordHash // what an unknown user's password costs
@@ -58,7 +59,7 @@ type Grant struct {
 // Compile reads the rules. What is malformed is left out and told: one bad key
 // shuts out nobody but its owner.
 func Compile(a api.Access) (*Rules, []error) {
-	r := &Rules{users: map[string]*user{}, authorities: map[string]bool{}}
+	r := &Rules{users: map[string]*user{}, authorities: map[string]bool{}, revoked: compileRevoked(a.Revoked)}
 	var problems []error
 	for _, u := range a.Users {
 		compiled, errs := compileUser(u)
@@ -137,7 +138,7 @@ func (r *Rules) Key(name string, key ssh.PublicKey, from netip.Addr, now time.Ti
 	if !ok {
 		return Grant{}, fmt.Errorf("%w: %s is no key of user %q", ErrDenied, ssh.FingerprintSHA256(key), name)
 	}
-	if err := own.permits(from, now); err != nil {
+	if err := errors.Join(r.revoked.covers(key), own.permits(from, now)); err != nil {
 		return Grant{}, fmt.Errorf("%w: key %s of user %q: %w", ErrDenied, ssh.FingerprintSHA256(key), name, err)
 	}
 	return Grant{
@@ -148,7 +149,7 @@ func (r *Rules) Key(name string, key ssh.PublicKey, from netip.Addr, now time.Ti
 		NoTerminal:   own.noTerminal,
 		still: func(later *Rules) bool {
 			same := later.same(u)
-			return same != nil && same.keys[wire].equal(own)
+			return same != nil && same.keys[wire].equal(own) && later.revoked.covers(key) == nil
 		},
 	}, nil
 }

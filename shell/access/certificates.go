@@ -44,6 +44,9 @@ func (r *Rules) certificate(u *user, cert *ssh.Certificate, from netip.Addr, now
 	if err := r.genuine(u, cert, now); err != nil {
 		return deny(err)
 	}
+	if err := r.revoked.covers(cert); err != nil {
+		return deny(err)
+	}
 	command, forced := cert.CriticalOptions[optionForceCommand]
 	if forced && strings.TrimSpace(command) == "" {
 		return deny(fmt.Errorf("%s: names no command", optionForceCommand))
@@ -66,7 +69,7 @@ func (r *Rules) certificate(u *user, cert *ssh.Certificate, from netip.Addr, now
 		NoTerminal:   !terminal,
 		still: func(later *Rules) bool {
 			same := later.same(u)
-			return same != nil && later.authorities[string(cert.SignatureKey.Marshal())] && same.principal(cert) != ""
+			return same != nil && later.authorities[string(cert.SignatureKey.Marshal())] && same.principal(cert) != "" && later.revoked.covers(cert) == nil
 		},
 	}, nil
 }
