@@ -100,7 +100,12 @@ func (r *resolver) resolveForward(server *RealServer, raw fileRealServer, s file
 // threshold above the upper one.
 func (r *resolver) checkThresholds(raw fileRealServer) {
 	upper, lower := raw.upper, raw.lower
-	if lower.valid && lower.value > upper.value && upper.given == upper.valid {
+	switch {
+	case !lower.valid || lower.value <= upper.value || upper.given != upper.valid:
+	case upper.value == 0:
+		r.report(lower.at, fault{problem: fmt.Sprintf("lower-threshold %d without an upper-threshold", lower.value),
+			hint: "a server without an upper threshold is never full: add one, or remove this"})
+	default:
 		r.report(lower.at, fault{problem: fmt.Sprintf("lower-threshold %d is above upper-threshold %d", lower.value, upper.value),
 			hint: "a server that is full at the upper threshold takes connections again below the lower one"})
 	}
