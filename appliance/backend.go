@@ -25,7 +25,6 @@ type backend struct {
 	shelf      *shelf
 	candidates candidates
 	files      candidateFiles
-	documents  documents
 	index      serverIndex
 	gate       *gate
 	shells     shells

@@ -227,7 +227,7 @@ func (b *backend) reopen() error {
 		e.Base = -1 // stale, unless it was copied from what runs
 		if running, err := b.runningYAML(); err == nil && bytes.Equal(running, e.base.YAML()) {
 			e.Base = in.generation
-			b.documents.put(in.text, e.base) // of two that say the same, what the candidate shares
+			in.text.share(e.base)
 		}
 		if b.candidates.open == nil {
 			b.candidates.open = make(map[string]*edited)

@@ -45,30 +45,30 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	yaml, cfg, err := b.read(e.doc)
+	text, cfg, err := b.read(e.doc)
 	if err != nil {
 		return api.Committed{}, refusal(err)
 	}
 	b.shells.vouch(ctx)
 	actor := api.ActorOf(ctx)
 	done, err := submit(ctx, b.reconciler, func(ctx context.Context) (api.Committed, error) {
-		return b.commit(api.WithActor(ctx, actor), e, yaml, cfg, o)
+		return b.commit(api.WithActor(ctx, actor), e, text, cfg, o)
 	})
 	if err != nil || o.CheckOnly {
 		return done, err
 	}
 	// The candidate goes on from what runs now, which is what it says itself.
 	in := b.reconciler.now.Load()
-	if same, err := in.isText(yaml); err != nil || !same {
+	if same, err := in.isText(text.yaml); err != nil || !same {
 		return done, err // somebody was quick
 	}
-	e.base, e.Base = e.doc.Clone(), in.generation
-	b.documents.put(in.text, e.base)
+	e.base, e.Base = text.doc, in.generation
+	in.text.share(e.base)
 	return done, b.files.write(e)
 }
 
 // commit runs in the reconciler's goroutine.
-func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *config.Config, o api.CommitOptions) (api.Committed, error) {
+func (b *backend) commit(ctx context.Context, e *edited, text *written, cfg *config.Config, o api.CommitOptions) (api.Committed, error) {
 	r := b.reconciler
 	present, _, err := b.runningDocument()
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *confi
 	if r.in.generation != e.Base && !o.Anyway {
 		return api.Committed{}, conflict(e, present)
 	}
-	next, err := r.prepare(ctx, configure("a commit of "+who(ctx), wrote(yaml), cfg))
+	next, err := r.prepare(ctx, configure("a commit of "+who(ctx), text, cfg))
 	if err != nil {
 		return api.Committed{}, err
 	}
@@ -85,7 +85,7 @@ func (b *backend) commit(ctx context.Context, e *edited, yaml []byte, cfg *confi
 	if done.Comparison, err = r.foresee(ctx, done.Comparison, next); err != nil || o.CheckOnly {
 		return done, err
 	}
-	same, err := r.in.isText(yaml)
+	same, err := r.in.isText(text.yaml)
 	if err != nil {
 		return done, err
 	}

@@ -108,14 +108,14 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 	}
 	e.mu.Lock()
 	c := compare(other, e.doc)
-	yaml, cfg, err := b.read(e.doc)
+	text, cfg, err := b.read(e.doc)
 	e.mu.Unlock()
 	if err != nil {
 		c.Warnings = append([]string{"this cannot be committed yet:"}, mistakes(err)...)
 		return c, nil
 	}
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Comparison, error) {
-		next, err := b.reconciler.prepare(ctx, configure("candidate", wrote(yaml), cfg))
+		next, err := b.reconciler.prepare(ctx, configure("candidate", text, cfg))
 		if err != nil {
 			return c, err
 		}

@@ -3,44 +3,11 @@ package appliance
 import (
 	"fmt"
 	"strconv"
-	"sync"
 
 	"dipper/appliance/api"
 	"dipper/appliance/candidate"
 	"dipper/appliance/config"
 )
-
-// documents keeps the running configuration as a document: reading a large one
-// takes seconds on a small machine.
-type documents struct {
-	mu   sync.Mutex
-	text *written // that doc was made of
-	doc  *candidate.Document
-}
-
-func (d *documents) of(in *intent) (*candidate.Document, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.doc == nil || d.text != in.text {
-		yaml, err := in.text.text()
-		if err != nil {
-			return nil, err
-		}
-		doc, err := parsedDocument("running configuration", yaml)
-		if err != nil {
-			return nil, err
-		}
-		d.text, d.doc = in.text, doc
-	}
-	return d.doc, nil
-}
-
-// put keeps a document that is known to say the same as a text.
-func (d *documents) put(text *written, doc *candidate.Document) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.text, d.doc = text, doc
-}
 
 // runningDocument is the running configuration. Nobody may edit it: others
 // share it.
@@ -49,7 +16,7 @@ func (b *backend) runningDocument() (*candidate.Document, int, error) {
 	if in == nil || in.config == nil {
 		return candidate.New(), 0, nil
 	}
-	doc, err := b.documents.of(in)
+	doc, err := in.text.document()
 	return doc, in.generation, err
 }
 
@@ -64,31 +31,19 @@ func (b *backend) runningYAML() ([]byte, error) {
 
 // read answers what a document says, as text and as the configuration that it
 // makes. Where it says what runs but for some services, those alone are read.
-func (b *backend) read(doc *candidate.Document) (yaml []byte, cfg *config.Config, err error) {
-	yaml = doc.YAML()
-	if amended, ok := b.amended(doc, len(yaml)); ok {
-		return yaml, amended, nil
-	}
-	cfg, err = b.parse("candidate", yaml)
-	return yaml, cfg, err
-}
-
-// amended is the running configuration with the services that a document of so
-// many bytes of text says anew. It is not ok where all of it must be read.
-func (b *backend) amended(doc *candidate.Document, size int) (*config.Config, bool) {
+func (b *backend) read(doc *candidate.Document) (text *written, cfg *config.Config, err error) {
+	text = wroteDocument(doc.Clone())
 	in, err := b.reconciler.configured()
-	if err != nil || !b.memory.holds(size, in.config) {
-		return nil, false
+	if err == nil && b.memory.holds(len(text.yaml), in.config) {
+		if running, err := in.text.document(); err == nil {
+			cfg = amend(in.config, running, doc)
+		}
 	}
-	running, err := b.documents.of(&in)
-	if err != nil {
-		return nil, false
+	if cfg != nil {
+		return text, cfg, nil
 	}
-	excerpt, ok := doc.Excerpt(running)
-	if !ok {
-		return nil, false
-	}
-	return config.Amend(in.config, excerpt)
+	cfg, err = b.parse("candidate", text.yaml)
+	return text, cfg, err
 }
 
 // rollback is the revision that the only word says; 0 is the running one.
@@ -164,7 +119,7 @@ func parsedDocument(name string, yaml []byte) (*candidate.Document, error) {
 // documentInForce is the running configuration with what operators made of real
 // servers for good, as it would be saved.
 func (b *backend) documentInForce(in intent) (*candidate.Document, error) {
-	running, err := b.documents.of(&in)
+	running, err := in.text.document()
 	lasting := in.verbs.forGood()
 	if err != nil || len(lasting) == 0 {
 		return running, err

@@ -100,3 +100,63 @@ func TestEditsLookAtTheNetworkTheyChange(t *testing.T) {
 		t.Errorf("the VIP was withdrawn %d times, want 2", count)
 	}
 }
+
+// TestTextOfRules types rules to two machines, of which one is asked for its
+// configuration after each: what it answers is what runs, and is the same as
+// that of the other one, which is asked in the end.
+func TestTextOfRules(t *testing.T) {
+	for name, boot := range map[string]string{"uncommented": bareDirector, "commented": bareDirector + "# in rack 7\n"} {
+		t.Run(name, func(t *testing.T) {
+			asked, other := newMachine(t), newMachine(t)
+			asked.boots(boot)
+			other.boots(boot)
+			a, kill := asked.run(t)
+			b, _ := other.run(t)
+			await(t, a, api.Serving)
+			await(t, b, api.Serving)
+			for _, rule := range []string{
+				"-A -t 192.168.4.5:1000 -s wrr",
+				"-a -t 192.168.4.5:1000 -r 10.1.0.1:80 -m -w 1",
+				"-a -t 192.168.4.5:1000 -r 10.1.0.2:80 -m -w 1",
+				"-e -t 192.168.4.5:1000 -r 10.1.0.2:80 -m -w 7 -x 9 -y 8",
+				"-E -t 192.168.4.5:1000 -s mh -b mh-port -p 60",
+				"-A -u 192.168.4.5:53",
+				"-d -t 192.168.4.5:1000 -r 10.1.0.1:80",
+				"-a -t 192.168.4.5:1000 -r 10.1.0.1:80 -m -w 3",
+				"--set 900 120 301",
+				"-D -u 192.168.4.5:53",
+				"-A -f 7 -s rr",
+				"-E -f 7 -s wlc",
+				"-e -t 192.168.4.5:1000 -r 10.1.0.1:80 -m -w 4",
+			} {
+				typed(t, a, "", strings.Fields(rule)...)
+				typed(t, b, "", strings.Fields(rule)...)
+				if _, err := a.Config(t.Context()); err != nil {
+					t.Fatalf("%s: %v", rule, err)
+				}
+				if strings.Contains(runs(t, a), "rack 7") != (name == "commented") {
+					t.Fatalf("%s: the comment is lost, or made up", rule)
+				}
+			}
+			if got, want := runs(t, a), runs(t, b); got != want {
+				t.Errorf("asked after each rule:\n%s\nin the end:\n%s", got, want)
+			}
+			kill()
+			asked.take()
+			a, _ = asked.run(t) // reads its text, and the rules behind it
+			if s := await(t, a, api.Serving); s.Edits != 0 {
+				t.Errorf("the text says something else than what runs: %q", asked.take())
+			}
+		})
+	}
+}
+
+// runs is the running configuration, as it is shown.
+func runs(t *testing.T, c *api.Client) string {
+	t.Helper()
+	text, err := c.ShowConfig(t.Context(), "running", api.ShowQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

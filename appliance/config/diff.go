@@ -54,14 +54,14 @@ func (c Change) String() string {
 // configuration. What was removed whole is one change, what was added is one
 // change per setting. Order within lists is no difference.
 func Diff(a, b *Config) []Change {
-	a, b = withoutAlike(a, b)
+	a, b = Differing(a, b)
 	return difference(nil, outlineOf(a), outlineOf(b))
 }
 
-// withoutAlike leaves out the services that two configurations have alike, but
-// for one, so that neither loses all of its services by it: a change to one of
-// 10,000 should not cost trees of all.
-func withoutAlike(a, b *Config) (*Config, *Config) {
+// Differing gives two configurations without the services that they have alike,
+// but for one, so that neither loses all of its services by it: a change to one
+// of 10,000 should not cost trees of all. Nil stands for an empty one.
+func Differing(a, b *Config) (*Config, *Config) {
 	if a == nil || b == nil {
 		return a, b
 	}
