@@ -151,6 +151,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		events:     events,
 		gate:       gate,
 		uptime:     o.Uptime,
+		memory:     o.FreeMemory,
 		ask:        make(chan func(context.Context)),
 		leased:     make(chan network.Lease, 1),
 		in:         intent{leases: known},

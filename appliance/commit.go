@@ -166,6 +166,7 @@ func conflict(e *edited, present *candidate.Document) error {
 func (r *reconciler) foresee(ctx context.Context, c api.Comparison, next prepared) (api.Comparison, error) {
 	c.Plan = next.plan.text()
 	c.Warnings = append(c.Warnings, config.Warnings(next.in.config)...)
+	c.Warnings = append(c.Warnings, r.memory.unaffordable(next.in.config)...)
 	c.Warnings = append(c.Warnings, r.in.overridden(next.in)...)
 	var err error
 	c.Disturbed, err = r.disturbed(ctx, next.plan)

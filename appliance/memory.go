@@ -62,6 +62,30 @@ func (m memory) parse(source string, yaml []byte, replaced *config.Config) (*con
 	return config.ParseWithin(source, yaml, m.free(needed-given)+given)
 }
 
+// sparedMemory is what the shell leaves free, in bytes, when it looks at a
+// password (package shell, memory.go).
+const sparedMemory = 16 << 20
+
+// unaffordable names the passwords that cannot be looked at, because their hash
+// takes more memory than is free at present.
+func (m memory) unaffordable(cfg *config.Config) []string {
+	if cfg == nil {
+		return nil
+	}
+	var warnings []string
+	for _, u := range cfg.Management.SSH.Users {
+		takes := u.PasswordMemory()
+		if takes == 0 {
+			continue
+		}
+		if free := m.free(takes + sparedMemory); free < takes+sparedMemory {
+			warnings = append(warnings, fmt.Sprintf("management.ssh.users.%s.password-hash: takes %d MiB to look at, of %d MiB that are free and %d MiB that are spared: as long as that is so the password lets nobody in; a key, bcrypt or an argon2id hash with less memory does",
+				u.Name, takes>>20, free>>20, sparedMemory>>20))
+		}
+	}
+	return warnings
+}
+
 // maxRules bounds what ipvsadm -R reads, in bytes: some 500,000 rules. Where
 // memory is short it is what fits: a rule is about as long as the lines of a
 // configuration that say the same.

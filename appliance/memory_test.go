@@ -3,9 +3,11 @@ package appliance
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"dipper/appliance/api"
 )
@@ -88,5 +90,44 @@ func TestMakingRoom(t *testing.T) {
 	silent := memory(func() (uint64, error) { return 0, io.ErrUnexpectedEOF })
 	if _, err := silent.readRules(strings.NewReader(rules), nil); err != nil {
 		t.Errorf("a machine that does not tell: %v", err)
+	}
+}
+
+// TestUnaffordablePassword warns at the commit of a password that the machine
+// has no memory to look at, with figures, and of no other.
+func TestUnaffordablePassword(t *testing.T) {
+	const hash = "$argon2id$v=19$m=%d,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
+	yaml := fmt.Sprintf("management:\n  ssh:\n    users:\n      ann: {role: admin, password-hash: %q}\n      joe: {role: viewer, password-hash: %q}\n      tom: {role: viewer, password-hash: %q}\n",
+		fmt.Sprintf(hash, 64<<10), fmt.Sprintf(hash, 19<<10), fmt.Sprintf(hash, 1<<30)) // the last one counts on no machine
+	for free, want := range map[uint64]string{
+		80 << 20:   "",
+		80<<20 - 1: "management.ssh.users.ann.password-hash: takes 64 MiB to look at, of 79 MiB that are free and 16 MiB that are spared",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMachine(t)
+			m.options.Uptime = nil
+			m.options.FreeMemory = has(free)
+			m.boots(pair)
+			b, kill := m.serves(t)
+			defer kill()
+			anna := as(t, "anna", "s1")
+			c := candidateOf(t, anna, b)
+			if _, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: api.EditMerge, Text: yaml}); err != nil {
+				t.Fatal(err)
+			}
+			done, err := b.Commit(anna, c.ID, api.CommitOptions{CheckOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said []string
+			for _, w := range done.Warnings {
+				if strings.Contains(w, "MiB") {
+					said = append(said, w)
+				}
+			}
+			if got := strings.Join(said, "\n"); !strings.HasPrefix(got, want) || (got == "") != (want == "") || len(said) > 1 {
+				t.Errorf("with %d bytes free: %q, want %q", free, got, want)
+			}
+		})
 	}
 }

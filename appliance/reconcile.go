@@ -101,6 +101,7 @@ type reconciler struct {
 	events *events
 	gate   *gate
 	uptime func() time.Duration // since the kernel's start, suspended time included
+	memory memory
 
 	ask    chan func(context.Context)
 	leased chan network.Lease // holds one that nobody has taken notice of

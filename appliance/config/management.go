@@ -311,8 +311,8 @@ func (s Secret) tooCostly() string {
 			return fmt.Sprintf("bcrypt with cost %d: at most %d counts", cost, maxBcryptCost)
 		}
 	case len(parts) == 6:
-		var memory, passes, lanes uint32
-		if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &lanes); err != nil || n != 3 {
+		memory, passes, lanes, ok := s.argon2Cost()
+		if !ok {
 			return "argon2id without m=KIB,t=PASSES,p=LANES"
 		}
 		if memory > maxArgon2Memory || passes > maxArgon2Passes || lanes > maxArgon2Lanes {
@@ -321,6 +321,27 @@ func (s Secret) tooCostly() string {
 		}
 	}
 	return ""
+}
+
+// argon2Cost reads what an argon2id hash takes: memory in KiB, passes and lanes.
+func (s Secret) argon2Cost() (memory, passes, lanes uint32, ok bool) {
+	parts := strings.Split(string(s), "$")
+	if len(parts) != 6 {
+		return 0, 0, 0, false
+	}
+	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &lanes)
+	return memory, passes, lanes, err == nil && n == 3
+}
+
+// PasswordMemory is how many bytes it takes to look at a user's password; 0:
+// none to speak of, as with bcrypt, or none at all because the hash does not
+// count.
+func (u User) PasswordMemory() uint64 {
+	memory, _, _, ok := u.PasswordHash.argon2Cost()
+	if !ok || u.PasswordHash.tooCostly() != "" {
+		return 0
+	}
+	return uint64(memory) << 10
 }
 
 func (m Management) outline() outline {
