@@ -206,3 +206,20 @@ func TestDescribeRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestCommitIsNamed says also of a source that no git knows that there is none.
+func TestCommitIsNamed(t *testing.T) {
+	unknown := example
+	unknown.Commit = ""
+	for _, test := range []struct {
+		image Image
+		want  string
+	}{
+		{example, "source: git commit " + example.Commit},
+		{unknown, "source: git commit none"},
+	} {
+		if got := described(t, test.image).Packages[0].Comment; got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
