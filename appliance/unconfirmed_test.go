@@ -145,6 +145,11 @@ func TestWhoComesBack(t *testing.T) {
 			a.login("bert", "s2", api.Admin)
 			a.lose("s2")
 		}, 10 * minute},
+		"no need: the committer has left, and another is lost": {func(a *attempt) {
+			a.leave("s1")
+			a.login("bert", "s2", api.Admin)
+			a.lose("s2")
+		}, 10 * minute},
 		"nobody, and the control plane is restarted in the minute": {func(a *attempt) {
 			a.lose("s1")
 			a.wait(minute / 2)
