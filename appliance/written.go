@@ -108,12 +108,27 @@ func (w *written) make() {
 
 // rendered is the document of a configuration that nobody wrote.
 func rendered(cfg *config.Config) (*candidate.Document, error) {
-	yaml := config.Render(cfg)
-	if _, err := config.Parse("running configuration", yaml); err != nil {
+	doc, part, rest := candidate.New(), *cfg, cfg.Services
+	for {
+		part.Services = rest[:min(renderedAtOnce, len(rest))]
+		read, err := parsedDocument("running configuration", config.Render(&part))
+		if err != nil {
+			return nil, err
+		}
+		doc.Merge(read)
+		if rest = rest[len(part.Services):]; len(rest) == 0 {
+			break
+		}
+	}
+	if _, err := config.Parse("running configuration", doc.YAML()); err != nil {
 		return nil, refusal(err)
 	}
-	return parsedDocument("running configuration", yaml)
+	return doc, nil
 }
+
+// renderedAtOnce is how many services are written and read at once: what that
+// takes for 10,000 would fill a small machine.
+const renderedAtOnce = 500
 
 // amended is the origin with the commands that lead to what is to be said; nil
 // when they do not.

@@ -39,7 +39,8 @@ func Salvage(name string, yaml []byte) (*Document, config.Errors, error) {
 	return d, append(left, l.errors...), nil
 }
 
-// loader turns a source into nodes.
+// loader turns a source into nodes, and lets go of what it has read: of a large
+// file both take much memory.
 type loader struct {
 	file   string
 	errors config.Errors
@@ -47,6 +48,7 @@ type loader struct {
 
 func (l *loader) fill(n *node, source *config.Source) {
 	n.comment = source.Comment
+	defer func() { source.Members, source.Items = nil, nil }()
 	switch {
 	case n.keyed():
 		l.section(n, source)

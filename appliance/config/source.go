@@ -52,8 +52,16 @@ func ReadSource(name string, src []byte) (*Source, error) {
 	return source, nil
 }
 
+// source turns a node into a source, and lets go of what is below the node: of
+// a large file both take much memory.
 func (n *node) source() *Source {
 	source := &Source{Line: int(n.line), Text: n.text}
+	if len(n.entries) > 0 {
+		source.Members = make([]SourceMember, 0, len(n.entries))
+	}
+	if len(n.items) > 0 {
+		source.Items = make([]*Source, 0, len(n.items))
+	}
 	for _, e := range n.entries {
 		value := e.value.source()
 		value.Line = int(e.key.line)
@@ -62,6 +70,7 @@ func (n *node) source() *Source {
 	for _, item := range n.items {
 		source.Items = append(source.Items, item.source())
 	}
+	n.entries, n.items = nil, nil
 	return source
 }
 
