@@ -51,7 +51,7 @@ func (b *backend) Interfaces(ctx context.Context) ([]api.Interface, error) {
 func describeLink(l network.LinkState, lease string) api.Interface {
 	c := l.Counters
 	out := api.Interface{
-		Name: l.Name, Kind: l.Type, MAC: l.MAC, MTU: l.MTU, Up: l.Up, Carrier: l.Carrier, Speed: l.Speed, Lease: lease,
+		Name: l.Name, Index: l.Index, Kind: l.Type, MAC: l.MAC, MTU: l.MTU, Up: l.Up, Carrier: l.Carrier, Speed: l.Speed, Lease: lease,
 		InBytes: c.InBytes, InPackets: c.InPackets, InErrors: c.InErrors, InDrops: c.InDrops,
 		OutBytes: c.OutBytes, OutPackets: c.OutPackets, OutErrors: c.OutErrors, OutDrops: c.OutDrops,
 	}
@@ -200,7 +200,7 @@ func (b *backend) Capture(ctx context.Context, q api.CaptureQuery, out io.Writer
 		return &api.Error{Message: "capture: expected a count and a length of 0 or more"}
 	}
 	b.events.add(ctx, eventCommand, "capture of %s begins: %s", q.Interface, q.Filter)
-	err := b.capture(ctx, capture.Query{Interface: q.Interface, Filter: q.Filter, Count: q.Count, Snap: uint32(min(q.Snap, math.MaxInt32))}, out)
+	err := b.capture(ctx, capture.Query{Interface: q.Interface, Filter: q.Filter, Without: q.Without, Count: q.Count, Snap: uint32(min(q.Snap, math.MaxInt32))}, out)
 	if bad, ok := errors.AsType[*capture.Error](err); ok {
 		return &api.Error{Message: bad.Error(), Word: bad.Word + 1}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -263,10 +265,19 @@ func (ch *channel) actor() api.Actor { return ch.connection.actor(ch.grant, ch.i
 
 func (ch *channel) converse() Conversation {
 	s := session.Session{Actor: ch.actor(), In: ch.input, Out: ch.stdout(), Err: ch.stderr(), Terminal: ch.terminal, Env: ch.env}
+	s.Local, s.Remote = endOf(ch.connection.raw.LocalAddr()), endOf(ch.connection.raw.RemoteAddr())
 	if ch.terminal != nil && ch.env["TERM"] == "" {
 		ch.env["TERM"] = ch.terminal.Type
 	}
 	return ch.connection.server.Begin(s)
+}
+
+// endOf is an end of a TCP connection; not valid if it is of another kind.
+func endOf(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 func (ch *channel) stdout() io.Writer { return read{output{ch.stream, ch}} }

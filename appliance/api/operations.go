@@ -38,10 +38,11 @@ type Operator interface {
 
 // CaptureQuery says what to capture.
 type CaptureQuery struct {
-	Interface string `json:"interface"`
-	Filter    string `json:"filter,omitempty"` // as tcpdump takes it: "tcp port 80"
-	Count     int    `json:"count,omitempty"`  // packets; 0: until ended
-	Snap      int    `json:"snap,omitempty"`   // bytes of each; 0: all
+	Interface string `json:"interface"`         // "any": all of them
+	Filter    string `json:"filter,omitempty"`  // as tcpdump takes it: "tcp port 80"
+	Without   string `json:"without,omitempty"` // a filter of what is left out: what carries the answer
+	Count     int    `json:"count,omitempty"`   // packets; 0: until ended
+	Snap      int    `json:"snap,omitempty"`    // bytes of each; 0: all
 }
 
 // ConnectionQuery filters the connection table. Empty fields match all.
@@ -114,7 +115,8 @@ type NamesQuery struct {
 // Interface is a network interface.
 type Interface struct {
 	Name      string   `json:"name"`
-	Kind      string   `json:"kind,omitempty"` // "vlan", "bond", "loopback", driver's name of a card
+	Index     int      `json:"index,omitempty"` // the kernel's number of it
+	Kind      string   `json:"kind,omitempty"`  // "vlan", "bond", "loopback", driver's name of a card
 	MAC       string   `json:"mac,omitempty"`
 	MTU       int      `json:"mtu"`
 	Up        bool     `json:"up"`

@@ -16,6 +16,7 @@ import (
 const (
 	linkEthernet = 1
 	linkRaw      = 101
+	linkCooked   = 276 // LINKTYPE_LINUX_SLL2: of any link, which its header names
 )
 
 // Protocol numbers (IANA).
@@ -49,6 +50,8 @@ func Describe(linkType uint32, p []byte) string {
 		return ethernet(p)
 	case linkRaw:
 		return ip(p, 0)
+	case linkCooked:
+		return cooked(p)
 	}
 	return fmt.Sprintf("link type %d, %d bytes", linkType, len(p))
 }
@@ -73,6 +76,31 @@ func ethernet(p []byte) string {
 	}
 	return fmt.Sprintf("%s%s > %s ethertype 0x%04x, %d bytes", vlan, net.HardwareAddr(p[6:12]), net.HardwareAddr(p[0:6]), kind, len(rest))
 }
+
+// cookedHeader is the length of what stands before a packet of any link, in bytes
+// (www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html).
+const cookedHeader = 20
+
+func cooked(p []byte) string {
+	if len(p) < cookedHeader {
+		return short
+	}
+	way := "in  "
+	if p[10] == 4 { // PACKET_OUTGOING of uapi/linux/if_packet.h
+		way = "out "
+	}
+	kind, rest := binary.BigEndian.Uint16(p), p[cookedHeader:]
+	switch kind {
+	case etherIPv4, etherIPv6:
+		return way + ip(rest, 0)
+	case etherARP:
+		return way + arp(rest)
+	}
+	return fmt.Sprintf("%sethertype 0x%04x, %d bytes", way, kind, len(rest))
+}
+
+// link is the index of the link that a cooked packet was seen on.
+func link(p []byte) int { return int(binary.BigEndian.Uint32(p[4:])) }
 
 // arp writes RFC 826 packets for IPv4 over Ethernet.
 func arp(p []byte) string {

@@ -3,6 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -92,6 +93,33 @@ func TestPrinter(t *testing.T) {
 	}
 }
 
+// TestAnyLink: of packets of any link, each says where it was seen, and on which
+// way.
+func TestAnyLink(t *testing.T) {
+	head := "a1b23c4d 0002 0004 00000000 00000000 00040000 00000114 "
+	record := func(header, packet string) string {
+		return fmt.Sprintf("65920080 00000001 %08[1]x %08[1]x ", (len(strings.Join(strings.Fields(header+packet), "")))/2) + header + packet
+	}
+	arp := "0001 0800 06 04 0001 525400123456 c0a80405 000000000000 c0a80464 "
+	text := head + record("0800 0000 00000002 0001 04 06 525400123456 0000 ", synIPv4) +
+		record("0806 0000 00000003 0001 01 06 525400123456 0000 ", arp) +
+		record("88cc 0000 00000009 0001 00 06 525400123456 0000 ", "0207 ") + record("0800 ", "")
+	var out bytes.Buffer
+	p := NewPrinter(&out)
+	p.Links = map[int]string{2: "eth0", 3: "eth0.10"}
+	if _, err := p.Write(bytesOf(t, text)); err != nil {
+		t.Fatal(err)
+	}
+	want := `00:00:00.000000 eth0    out 10.0.0.1:40000 > 192.168.4.15:80 TCP SYN seq 10 ack 0 win 64240, 0 bytes
+00:00:00.000000 eth0.10 in  ARP who has 192.168.4.100? tell 192.168.4.5
+00:00:00.000000 #9      in  ethertype 0x88cc, 2 bytes
+00:00:00.000000 cut short
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // FuzzPrinter holds that no packet does harm, nor steers the terminal.
 func FuzzPrinter(f *testing.F) {
 	f.Add(stream(f, true))
@@ -99,7 +127,7 @@ func FuzzPrinter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
 		_, _ = NewPrinter(&out).Write(in) // may say that it is no pcap
-		for _, link := range []uint32{linkEthernet, linkRaw, 7} {
+		for _, link := range []uint32{linkEthernet, linkRaw, linkCooked, 7} {
 			out.WriteString(Describe(link, in))
 		}
 		if i := strings.IndexFunc(out.String(), func(r rune) bool { return r < ' ' && r != '\n' || r > '~' }); i >= 0 {

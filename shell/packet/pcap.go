@@ -11,6 +11,10 @@ import (
 // Printer is written a pcap stream (draft-ietf-opsawg-pcap) and writes a line
 // for each packet.
 type Printer struct {
+	// Links are the names of links by the kernel's index, for captures of any;
+	// others are numbers.
+	Links map[int]string
+
 	out      io.Writer
 	part     []byte // of a header or packet that is not whole
 	order    binary.ByteOrder
@@ -78,6 +82,26 @@ func (p *Printer) packet(header, data []byte) error {
 		fraction *= 1000
 	}
 	at := time.Unix(int64(seconds), fraction).UTC()
-	_, err := fmt.Fprintf(p.out, "%s %s\n", at.Format("15:04:05.000000"), Describe(p.linkType, data))
+	_, err := fmt.Fprintf(p.out, "%s %s%s\n", at.Format("15:04:05.000000"), p.on(data), Describe(p.linkType, data))
 	return err
+}
+
+// on is the name of the link that a packet of any was seen on.
+func (p *Printer) on(data []byte) string {
+	if p.linkType != linkCooked || len(data) < cookedHeader {
+		return ""
+	}
+	if name, ok := p.Links[link(data)]; ok {
+		return fmt.Sprintf("%-*s ", p.widest(), name)
+	}
+	return fmt.Sprintf("%-*s ", p.widest(), fmt.Sprintf("#%d", link(data)))
+}
+
+// widest is how long names are.
+func (p *Printer) widest() int {
+	width := 0
+	for _, name := range p.Links {
+		width = max(width, len(name))
+	}
+	return width
 }

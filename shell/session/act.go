@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -233,50 +232,77 @@ func traceroute(ctx context.Context, c *call) error {
 }
 
 func captureCommand() *command {
+	link := interfaceArg
+	link.Values = []grammar.Value{{Word: anyInterface, Help: "all of them"}}
+	link.Check = func(string) error { return nil } // the appliance knows the others
 	return &command{
 		Name: "capture", Help: "show packets; without a terminal, write them as pcap", Role: api.Operate,
-		Args: []grammar.Arg{interfaceArg, {Name: "filter", Help: "as for tcpdump: tcp port 80 and host 10.0.0.1; \"count 10\" first ends after 10", Optional: true, Verbatim: true}},
+		Args: []grammar.Arg{link, {Name: "filter", Help: "as for tcpdump: tcp port 80 and host 10.0.0.1; \"count 10\" first ends after 10", Optional: true, Verbatim: true}},
 		Run:  verb{do: capture, live: true},
 	}
 }
 
+// anyInterface stands for all interfaces.
+const anyInterface = "any"
+
 // capture shows packets until Ctrl-C, or after a number: "count N" may stand
 // before the filter.
 func capture(ctx context.Context, c *call) error {
-	q := api.CaptureQuery{Interface: c.Value("interface")}
-	filter := c.Texts("filter")
-	if len(filter) > 1 && filter[0] == "count" {
-		n, err := strconv.Atoi(filter[1])
+	q := api.CaptureQuery{Interface: c.Value("interface"), Without: c.own()}
+	words := c.Words("filter")
+	if len(words) > 1 && words[0].Text == "count" {
+		n, err := strconv.Atoi(words[1].Text)
 		if err != nil || n < 1 {
-			return mistakeAt(c.Words("filter")[1], "count: expected a number of packets", "")
+			return mistakeAt(words[1], fmt.Sprintf("count: %q: expected a number of packets", words[1].Text), "")
 		}
-		q.Count, filter = n, filter[2:]
+		q.Count, words = n, words[2:]
+	}
+	var filter []string
+	for _, w := range words {
+		filter = append(filter, w.Text)
 	}
 	q.Filter = strings.Join(filter, " ")
-	var out io.Writer = c.out
+	out := c.out
 	if c.screen != nil {
-		out = packet.NewPrinter(c.out)
-		if q.Filter == "" {
-			q.Filter = c.withoutOwn()
+		printer := packet.NewPrinter(c.out)
+		if q.Interface == anyInterface {
+			printer.Links = c.links(ctx)
 		}
+		out = printer
 	}
 	err := c.API.Capture(ctx, q, out)
 	if err != nil && ctx.Err() != nil {
 		return nil // Ctrl-C is how it ends
 	}
-	return err
+	if strings.ContainsAny(q.Filter, "()!&|") || len(strings.Fields(q.Filter)) != len(words) {
+		return err // its words are not those of the line
+	}
+	return c.atPath(err, words, 0)
 }
 
-// withoutOwn is a filter that leaves out the packets of this user's own machine
-// to the SSH server: each line that is shown to him would be a packet to show.
-func (c *call) withoutOwn() string {
-	from, err := netip.ParseAddr(c.Actor.From)
-	if err != nil {
+// own is a filter for what carries this session: each packet that is shown or
+// written to its user would be another one to show.
+func (c *call) own() string {
+	if !c.Local.IsValid() || !c.Remote.IsValid() {
 		return "" // at a console
 	}
-	filter := fmt.Sprintf("not ( host %s and tcp port 22 )", from.WithZone(""))
-	c.say(output.Faint, "without what carries this session: %s", filter)
-	return filter
+	end := func(a netip.AddrPort) string {
+		return fmt.Sprintf("host %s and port %d", a.Addr().Unmap().WithZone(""), a.Port())
+	}
+	return fmt.Sprintf("tcp and %s and %s", end(c.Local), end(c.Remote))
+}
+
+// links are the names of interfaces by their index. Without them, numbers do.
+func (c *call) links(ctx context.Context) map[int]string {
+	interfaces, err := c.API.Interfaces(ctx)
+	if err != nil {
+		return nil
+	}
+	names := make(map[int]string, len(interfaces))
+	for _, i := range interfaces {
+		names[i.Index] = i.Name
+	}
+	return names
 }
 
 // powerCommand is reboot or poweroff.

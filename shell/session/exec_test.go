@@ -67,7 +67,7 @@ func TestExec(t *testing.T) {
 			name: "an option is no host", command: "ping -f", status: 2,
 			errOut: "ping -f\n     ^^\nerror: host: \"-f\": expected an address or a name\n",
 		},
-		{name: "capture is binary", command: "capture eth0 count 3 tcp port 80", out: "pcap of {Interface:eth0 Filter:tcp port 80 Count:3 Snap:0}"},
+		{name: "capture is binary", command: "capture eth0 count 3 tcp port 80", out: "pcap of {Interface:eth0 Filter:tcp port 80 Without: Count:3 Snap:0}"},
 		{
 			name: "drain", command: "server 192.168.4.200 drain service web for 10m",
 			out: "Service  Real server    Weight  Was  Connections left  Until\nweb      192.168.4.200       0    2                17  2026-11-21 12:10:00 (in 10m)\n",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -424,26 +425,27 @@ ann@lb1# _`)
 	})
 }
 
-// TestCaptureLeavesItselfOut: shown at a terminal, what carries the session is not
-// captured, unless somebody asks for it; programs get everything.
+// TestCaptureLeavesItselfOut: what carries the session is not captured, whoever
+// reads it and whatever else is to be seen. At a console nothing carries it.
 func TestCaptureLeavesItselfOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
-		d := sit(t, f, 100, 24)
-		d.types("capture eth0", enter, "capture eth0 count 5", enter, "capture eth0 tcp port 22", enter, ctrlD)
+		carried := func(s *Session) {
+			s.Local, s.Remote = netip.MustParseAddrPort("[::ffff:192.168.4.5]:22"), netip.MustParseAddrPort("10.0.0.1:40000")
+		}
+		d := sit(t, f, 100, 24, carried)
+		d.types("capture eth0", enter, "capture any count 5 tcp port 22 or arp", enter, ctrlD)
 		if err := d.ends(); err != nil {
 			t.Error(err)
 		}
+		s := &Session{API: f, Actor: api.Actor{User: "ann", Role: api.Admin}, Out: io.Discard, Err: io.Discard}
+		carried(s)
+		s.Exec(t.Context(), "capture any")
 		exec(t, f, api.Admin, "", "capture eth0")
-		d = sit(t, f, 100, 24, func(s *Session) { s.Actor.From = "console" })
-		d.types("capture eth0", enter, ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-		const own = "not ( host 10.0.0.1 and tcp port 22 )"
+		const own = "tcp and host 192.168.4.5 and port 22 and host 10.0.0.1 and port 40000"
 		want := []api.CaptureQuery{
-			{Interface: "eth0", Filter: own}, {Interface: "eth0", Filter: own, Count: 5}, {Interface: "eth0", Filter: "tcp port 22"},
-			{Interface: "eth0"}, {Interface: "eth0"},
+			{Interface: "eth0", Without: own}, {Interface: "any", Filter: "tcp port 22 or arp", Count: 5, Without: own},
+			{Interface: "any", Without: own}, {Interface: "eth0"},
 		}
 		if diff := cmp.Diff(want, f.captured); diff != "" {
 			t.Errorf("captured (-want +got):\n%s", diff)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -53,6 +54,9 @@ type Session struct {
 	// In belongs to the commands.
 	Terminal *Terminal
 	Env      map[string]string // TERM, NO_COLOR, LANG
+	// Local and Remote are the ends of the TCP connection that carries the
+	// session; not valid where none does, at a console.
+	Local, Remote netip.AddrPort
 	// Registry knows who else is here; nil: nobody.
 	Registry *Registry
 	// Now is the clock; nil: time.Now.
