@@ -87,7 +87,33 @@ func TestFTP(t *testing.T) {
 			director.Config = replace(t, director.Config, "scheduler: rr\n", ftpPersistence)
 			reconfigure(b.ctx, t, b.c, d)
 			b.everyMode(t, map[string]int{b.homeOf(t): 4})
+
+			director.Config = replace(t, director.Config, ftpPersistence, "scheduler: rr\n")
+			director.Config = replace(t, director.Config, fmt.Sprintf("listen: %q", b.vip()+":21"), fmt.Sprintf("listen: [%q, %q]", b.vip()+":21", b.vip()+":2121"))
+			reconfigure(b.ctx, t, b.c, d)
+			b.behindMark(t)
 		})
+	}
+}
+
+// behindMark: of a service with a firewall mark the helper rewrites nothing. It
+// finds data connections nevertheless, but a client that is told an address by
+// PASV is told the real server's.
+func (b *ftpBench) behindMark(t *testing.T) {
+	t.Helper()
+	for command, options := range ftpModes(b.s.VIP.Is6()) {
+		if command != "PASV" {
+			b.mode(t, command, options, map[string]int{"web1": 2, "web2": 2})
+			continue
+		}
+		out, err := b.c.Peer("client").Run(b.ctx, fmt.Sprintf("curl -v --no-ftp-skip-pasv-ip --connect-timeout 1 %s ftp://%s/first 2>&1 || true", options, b.vip()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.ReplaceAll(b.s.Servers[0].RIP.String(), ".", ",")
+		if i := strings.LastIndexByte(told, ','); !strings.Contains(out, "Entering Passive Mode ("+told[:i]) {
+			t.Errorf("PASV behind a mark: want an address of a real server's network\n%s", out)
+		}
 	}
 }
 
@@ -156,30 +182,36 @@ func (b *ftpBench) homeOf(t *testing.T) string {
 func (b *ftpBench) everyMode(t *testing.T, want map[string]int) {
 	t.Helper()
 	for command, options := range ftpModes(b.s.VIP.Is6()) {
-		from, err := markAll(b.c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := b.uploads(t)
-		out, err := b.c.Peer("client").Run(b.ctx, fmt.Sprintf(ftpSessions, options, b.vip()))
-		if err != nil {
-			t.Errorf("%s: %v", command, err)
-			continue
-		}
-		packets, err := packetsSince(b.c, from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := counts(t, out); !maps.Equal(got, want) {
-			t.Errorf("%s: fetched files of %v, want %v", command, got, want)
-		}
-		for server, n := range b.uploads(t) {
-			if got := n - before[server]; got != want[server]/2 {
-				t.Errorf("%s: %s has %d new files, want %d", command, server, got, want[server]/2)
-			}
-		}
-		b.check(t, command, packets)
+		b.mode(t, command, options, want)
 	}
+}
+
+// mode does so for the data connections of one command.
+func (b *ftpBench) mode(t *testing.T, command, options string, want map[string]int) {
+	t.Helper()
+	from, err := markAll(b.c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.uploads(t)
+	out, err := b.c.Peer("client").Run(b.ctx, fmt.Sprintf(ftpSessions, options, b.vip()))
+	if err != nil {
+		t.Errorf("%s: %v", command, err)
+		return
+	}
+	packets, err := packetsSince(b.c, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := counts(t, out); !maps.Equal(got, want) {
+		t.Errorf("%s: fetched files of %v, want %v", command, got, want)
+	}
+	for server, n := range b.uploads(t) {
+		if got := n - before[server]; got != want[server]/2 {
+			t.Errorf("%s: %s has %d new files, want %d", command, server, got, want[server]/2)
+		}
+	}
+	b.check(t, command, packets)
 }
 
 // uploads counts the files that each real server was given, all of them whole.
