@@ -11,6 +11,12 @@ type Observer interface {
 	Observe(ctx context.Context) (Table, error)
 }
 
+// sharer is an Observer that remembers what it observed, and can do so in the
+// memory of the desired table.
+type sharer interface {
+	Share(desired Table)
+}
+
 // Decide observes the table and plans the way to the desired one. It returns
 // both.
 //
@@ -20,11 +26,17 @@ type Observer interface {
 // counts entries to find where it was). A plan that adds or deletes is made
 // again after a second look, and only what both looks ask for is done. What the
 // second asks for alone waits for the next time.
+//
+// Nobody may change the desired table afterwards: a Mirror shares its real
+// servers.
 func Decide(ctx context.Context, table Observer, desired Table) (observed Table, ops []Op, err error) {
 	if observed, err = table.Observe(ctx); err != nil {
 		return Table{}, nil, err
 	}
 	ops = Plan(observed, desired)
+	if s, remembers := table.(sharer); remembers {
+		s.Share(desired)
+	}
 	if !slices.ContainsFunc(ops, needsSecondLook) {
 		return observed, ops, nil
 	}

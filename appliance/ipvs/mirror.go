@@ -57,6 +57,54 @@ func (m *Mirror) Forget() {
 	m.valid = false
 }
 
+// Share has m remember the table by another one's lists of real servers where its
+// own are equal: they take memory once, and Plan passes by what both tables
+// share. Nobody may change the other table from then on.
+func (m *Mirror) Share(other Table) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var equal []shared
+	walkCommon(m.known.Services, other.ByKey().Services, func(i int, have, want *Service) {
+		if !sameList(have.RealServers, want.RealServers) && slices.Equal(have.RealServers, want.RealServers) {
+			equal = append(equal, shared{i, want.RealServers})
+		}
+	})
+	if len(equal) <= len(m.known.Services)/sharePart {
+		return
+	}
+	m.known.Services = slices.Clone(m.known.Services)
+	for _, s := range equal {
+		m.known.Services[s.place].RealServers = s.list
+	}
+}
+
+// shared is a list of real servers that the service at a place has, too.
+type shared struct {
+	place int
+	list  []RealServer
+}
+
+// sharePart is how large a part of the services must be worth it: sharing takes a
+// copy of the list of services.
+const sharePart = 16
+
+// walkCommon calls each with the services that two lists in canonical order have
+// both, and the place in the first.
+func walkCommon(a, b []Service, each func(place int, a, b *Service)) {
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		order := a[i].Key.Compare(&b[j].Key)
+		if order == 0 {
+			each(i, &a[i], &b[j])
+		}
+		if order <= 0 {
+			i++
+		}
+		if order >= 0 {
+			j++
+		}
+	}
+}
+
 // Apply does as Kernel.Apply does.
 func (m *Mirror) Apply(ctx context.Context, ops []Op) error {
 	m.mu.Lock()

@@ -205,3 +205,41 @@ func TestTableEditsMoveLittle(t *testing.T) {
 		t.Error("the last entry is not deleted, though nothing has to move")
 	}
 }
+
+// TestMirrorSharesWithTheDesiredTable keeps equal lists of real servers once, and
+// changes neither the desired table nor what was observed before.
+func TestMirrorSharesWithTheDesiredTable(t *testing.T) {
+	m, _, _ := mirrorOf(t)
+	m.watching(1)
+	service := web("rr")
+	service.RealServers = []RealServer{rs("192.168.4.100:80", 1)}
+	other := web("rr")
+	other.Port, other.RealServers = 81, []RealServer{rs("192.168.4.100:80", 1)}
+	desired := Table{Services: []Service{service, other}}
+	before, _, err := Decide(t.Context(), m, desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares := func(table Table) bool { return sameList(table.Services[0].RealServers, service.RealServers) }
+	if shares(before) {
+		t.Error("what was given was changed")
+	}
+	after, ops, err := Decide(t.Context(), m, desired)
+	if err != nil || !shares(after) {
+		t.Errorf("equal lists are kept twice (%v)", err)
+	}
+	if len(ops) != 2 || ops[0].Kind != AddService || ops[1].Kind != AddRealServer {
+		t.Errorf("planned %v", ops)
+	}
+	if err := m.Apply(t.Context(), []Op{{Kind: EditRealServer, Service: service, RealServer: rs("192.168.4.100:80", 7)}}); err != nil {
+		t.Fatal(err)
+	}
+	edited, err := m.Observe(t.Context())
+	if err != nil || edited.Services[0].RealServers[0].Weight != 7 || service.RealServers[0].Weight != 1 || after.Services[0].RealServers[0].Weight != 1 {
+		t.Errorf("observed %v, desired %v, observed before %v (%v)", edited, desired, after, err)
+	}
+	m.Share(desired)
+	if table, err := m.Observe(t.Context()); err != nil || shares(table) {
+		t.Errorf("shares a list that differs (%v)", err)
+	}
+}

@@ -213,6 +213,9 @@ func compareRealServers(a, b *RealServer) int {
 
 // Compare orders keys as ipvsadm lists them. netip orders IPv4 before IPv6.
 func (k *Key) Compare(other *Key) int {
+	if k.Address == other.Address && k.Protocol == other.Protocol && k.FWMark == other.FWMark {
+		return cmp.Compare(k.Port, other.Port) // most neighbours in a table
+	}
 	if c := cmp.Compare(min(k.FWMark, 1), min(other.FWMark, 1)); c != 0 { // marks last
 		return c
 	}
