@@ -28,10 +28,11 @@ const (
 	lanName      = "lan"
 )
 
-// service and pages are the example's, and what its real servers answer.
+// The example's addresses, and the prober's in the first run, which is none of
+// them.
 var (
 	service      = netip.MustParseAddrPort("192.168.4.15:80")
-	realServers  = []string{"192.168.4.100", "192.168.4.200"}
+	realServers  = []string{"192.168.4.100", "192.168.4.200"} // and their pages
 	firstProbing = netip.MustParseAddr("192.168.4.20")
 )
 
