@@ -75,6 +75,14 @@ type fileView struct {
 	// errors is where what is wrong is said in full: OpenSSH's scp and sftp
 	// show the status code of an answer, and not its text.
 	errors io.Writer
+	// loaded is what became of the last upload; nil: there was none.
+	loaded atomic.Pointer[loaded]
+}
+
+// loaded is what became of an upload.
+type loaded struct {
+	size int
+	err  error
 }
 
 // fail answers an error with its status code, and says what is wrong.
@@ -210,13 +218,19 @@ func (u *upload) Close() error {
 	if u.lost != nil {
 		return u.lost // nobody is there to read more
 	}
-	if len(bytes.TrimSpace(u.text)) == 0 {
-		return u.view.fail(errors.New("load.yaml: empty: nothing was committed"))
-	}
-	if err := commitText(u.view.ctx, u.view.files, string(u.text), "written to load.yaml"); err != nil {
+	err := u.commit()
+	u.view.loaded.Store(&loaded{len(u.text), err})
+	if err != nil {
 		return u.view.fail(err)
 	}
 	return nil
+}
+
+func (u *upload) commit() error {
+	if len(bytes.TrimSpace(u.text)) == 0 {
+		return errors.New("load.yaml: empty: nothing was committed")
+	}
+	return commitText(u.view.ctx, u.view.files, string(u.text), "written to load.yaml")
 }
 
 // commitText makes a text the configuration, by a candidate of its own.
@@ -287,14 +301,28 @@ func (v *fileView) stat(name string) (os.FileInfo, error) {
 	switch name {
 	case "/", revisionsDir:
 		return directory(name), nil
-	case loadFile: // takes what is written, has nothing to read
-		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	case loadFile:
+		return v.statLoaded()
 	}
 	text, err := v.text(name)
 	if err != nil {
 		return nil, err
 	}
 	return fileInfo{name: path.Base(name), size: int64(len(text)), time: time.Now()}, nil
+}
+
+// statLoaded tells what became of the last upload. There is nothing to read,
+// but paramiko drops the answer to a close, and looks afterwards how long the
+// file is (SFTPClient.putfo).
+func (v *fileView) statLoaded() (os.FileInfo, error) {
+	last := v.loaded.Load()
+	switch {
+	case last == nil:
+		return nil, fmt.Errorf("%s: %w", loadFile, fs.ErrNotExist)
+	case last.err != nil:
+		return nil, last.err
+	}
+	return fileInfo{name: path.Base(loadFile), size: int64(last.size), mode: 0o222, time: time.Now()}, nil
 }
 
 // fileInfo is a file that is no file.

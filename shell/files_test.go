@@ -1,9 +1,13 @@
 package shell
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/pkg/sftp"
+	gossh "golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
 )
@@ -81,5 +85,48 @@ func TestFiles(t *testing.T) {
 	}
 	if status == 0 || !strings.Contains(errOut, "rename is not possible here") {
 		t.Errorf("rename: %d, %q", status, errOut)
+	}
+}
+
+// TestLoadedFile tells a client that asks after an upload how long the file is,
+// or why it was not taken: paramiko's put does, and looks at nothing else.
+func TestLoadedFile(t *testing.T) {
+	joe := newPerson(t, "joe")
+	files := &configurations{}
+	s := start(t, one(joe), func(s *SSH) { s.Files = files })
+	conn, err := s.dial("joe", gossh.PublicKeys(joe.signer()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client, err := sftp.NewClient(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Stat("load.yaml"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("before anything was loaded: %v", err)
+	}
+	put := func(text string) {
+		t.Helper()
+		f, err := client.OpenFile("load.yaml", os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		_ = f.Close() // as paramiko does
+	}
+	put("role: director\n")
+	if info, err := client.Stat("load.yaml"); err != nil || info.Size() != int64(len("role: director\n")) {
+		t.Errorf("after a good one: %v, %v", info, err)
+	}
+	files.mu.Lock()
+	files.refuse = &api.Error{Message: "line 3: there is no scheduler lcss"}
+	files.mu.Unlock()
+	put("role: nothing\n")
+	if _, err := client.Stat("load.yaml"); err == nil || !strings.Contains(err.Error(), "there is no scheduler lcss") {
+		t.Errorf("after a bad one: %v", err)
 	}
 }
