@@ -21,6 +21,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,8 +50,9 @@ type Revision struct {
 	User        string    `json:"user,omitempty"`
 	Fingerprint string    `json:"fingerprint,omitempty"` // of the user's key
 	Comment     string    `json:"comment,omitempty"`
-	Via         string    `json:"via,omitempty"` // "commit", "save", "boot: label:DIPPER"
-	Sum         string    `json:"sha256"`        // of the configuration
+	Via         string    `json:"via,omitempty"`    // "commit", "save", "boot: label:DIPPER"
+	Sum         string    `json:"crc32c,omitempty"` // of the configuration
+	SHA256      string    `json:"sha256,omitempty"` // the same, of revisions of before
 }
 
 // ErrNotFound is the error for what is not there.
@@ -252,38 +254,37 @@ func (s *Store) load() error {
 	if err != nil {
 		return fmt.Errorf("list revisions: %w", err)
 	}
-	s.revisions, s.current, s.problems = nil, 0, nil
-	for _, name := range names {
-		if number, ok := revisionNumber(name); ok {
-			s.loadRevision(number)
-		}
-	}
-	slices.SortFunc(s.revisions, func(a, b Revision) int { return a.Number - b.Number })
 	boot, err := s.files.ReadFile(BootFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	booted := err == nil
+	if !booted && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read %s: %w", BootFile, err)
 	}
-	for _, r := range s.revisions {
-		if r.Sum == sum(boot) {
-			s.current = r.Number
+	s.revisions, s.current, s.problems = nil, 0, nil
+	for _, name := range names {
+		number, ok := revisionNumber(name)
+		if !ok {
+			continue
 		}
+		r, configuration, err := s.loadRevision(number)
+		switch {
+		case err != nil:
+			s.problems = append(s.problems, err.Error())
+			continue
+		case booted && bytes.Equal(configuration, boot):
+			s.current = max(s.current, number)
+		}
+		s.revisions = append(s.revisions, r)
 	}
+	slices.SortFunc(s.revisions, func(a, b Revision) int { return a.Number - b.Number })
 	return nil
 }
 
-func (s *Store) loadRevision(number int) {
+func (s *Store) loadRevision(number int) (Revision, []byte, error) {
 	data, err := s.files.ReadFile(revisionFile(number))
-	if err == nil {
-		var r Revision
-		if r, _, err = decode(number, data); err == nil {
-			s.revisions = append(s.revisions, r)
-			return
-		}
+	if err != nil {
+		return Revision{}, nil, err
 	}
-	s.problems = append(s.problems, err.Error())
+	return decode(number, data)
 }
 
 // recover removes what a power cut left behind: files that were not renamed

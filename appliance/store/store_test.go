@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -68,7 +69,7 @@ func TestOnRealFiles(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"config/dipper.yaml":             "role: real-server\n",
-		"config/revisions/00000001.yaml": `# dipper: {"revision":1,"time":"2026-05-04T12:00:00Z","user":"admin","fingerprint":"SHA256:abc","comment":"the first","via":"commit","sha256":"` + sum([]byte("role: director\n")) + "\"}\nrole: director\n",
+		"config/revisions/00000001.yaml": `# dipper: {"revision":1,"time":"2026-05-04T12:00:00Z","user":"admin","fingerprint":"SHA256:abc","comment":"the first","via":"commit","crc32c":"` + sum([]byte("role: director\n")) + "\"}\nrole: director\n",
 		"ssh/host_key":                   "secret",
 	} {
 		got, err := os.ReadFile(filepath.Join(volume, name))
@@ -179,6 +180,29 @@ func write(t *testing.T, volume, name, text string) {
 	if err := os.WriteFile(full, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestRevisionsOfBefore has revisions with the sum that they had before, of
+// which one was damaged.
+func TestRevisionsOfBefore(t *testing.T) {
+	volume := t.TempDir()
+	of := func(number int, configuration string) string {
+		return fmt.Sprintf("%s{\"revision\":%d,\"time\":\"2026-05-04T12:00:00Z\",\"sha256\":\"%x\"}\n", heading, number, sha256.Sum256([]byte(configuration)))
+	}
+	write(t, volume, revisionFile(1), of(1, "A")+"A")
+	write(t, volume, revisionFile(2), of(2, "B")+"G")
+	write(t, volume, revisionFile(3), of(3, "C")+"C")
+	write(t, volume, BootFile, "C")
+	s := opened(t, directory(t, volume))
+	wantSaved(t, s, 3, "C")
+	if len(s.Problems()) != 1 {
+		t.Errorf("problems: %q, want the damaged one", s.Problems())
+	}
+	if _, text, err := s.Read(1); string(text) != "A" || err != nil {
+		t.Errorf("revision 1 is %q (%v)", text, err)
+	}
+	save(t, s, "", "D")
+	wantSaved(t, opened(t, directory(t, volume)), 4, "D")
 }
 
 // TestDamage has revisions that are not what was written: they are told of,
