@@ -29,7 +29,7 @@ type intent struct {
 // desired is what the kernel and the responder should be.
 type desired struct {
 	network     network.State
-	table       *ipvs.Table // nil: the role has none, and the kernel's is left alone
+	table       *ipvs.Table // nil: the role has none; see planTable
 	control     control     // of a role with a table
 	responders  []config.Responder
 	nameServers []netip.Addr

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,24 +90,37 @@ func (r *reconciler) planEdit(ctx context.Context, want desired) (plan, error) {
 			r.inOrder = &want.network
 		}
 	}
-	if want.table == nil {
-		return p, nil
+	var err error
+	p.table, p.control, err = r.planTable(ctx, want)
+	return p, err
+}
+
+// planTable compares the kernel's IPVS. In a role without a table, one that this
+// process opened is its own from when the machine was a director: it is emptied,
+// or IPVS would take what comes for the VIPs and send it on. Another is left
+// alone.
+func (r *reconciler) planTable(ctx context.Context, want desired) ([]ipvs.Op, []controlOp, error) {
+	if want.table == nil && r.table.opened() == nil {
+		return nil, nil, nil
 	}
 	kernel, err := r.table.get()
 	if err != nil {
-		return plan{}, err
+		return nil, nil, err
 	}
 	r.supervisor.Beat()
-	if _, p.table, err = ipvs.Decide(ctx, kernel, *want.table); err != nil {
-		return plan{}, fmt.Errorf("ipvs: %w", err)
+	_, edits, err := ipvs.Decide(ctx, kernel, *cmp.Or(want.table, &ipvs.Table{}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("ipvs: %w", err)
 	}
 	beside, err := observeControl(ctx, kernel)
 	if err != nil {
-		return plan{}, fmt.Errorf("ipvs: %w", err)
+		return nil, nil, fmt.Errorf("ipvs: %w", err)
 	}
 	r.supervisor.Beat()
-	p.control = planControl(beside, want.control)
-	return p, nil
+	if want.table == nil {
+		want.control.Timeouts = beside.Timeouts // of no table, they hurt nobody
+	}
+	return edits, planControl(beside, want.control), nil
 }
 
 // apply edits the kernel: VIPs that must go first, VIPs that come last, when

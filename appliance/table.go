@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// lazyTable opens the kernel's IPVS when a role first wants it: a real
-// server's kernel is left alone.
+// lazyTable opens the kernel's IPVS when a role first wants it: the kernel of a
+// machine that was a real server all the time is left alone.
 type lazyTable struct {
 	open func() (TableKernel, error)
 
