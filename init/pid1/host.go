@@ -49,9 +49,9 @@ func redirect(kmsg int) error {
 }
 
 // prepareHost sets what children inherit or expect: the name, the loopback
-// link, and how many files they may open.
+// link, how many files they may open, and that none leaves its memory behind.
 func (m *machine) prepareHost() (string, error) {
-	return "", errors.Join(m.setHostname(), loopbackUp(), m.limitFiles())
+	return "", errors.Join(m.setHostname(), loopbackUp(), m.limitFiles(), noCores())
 }
 
 func (m *machine) setHostname() error {
@@ -73,6 +73,15 @@ func (m *machine) limitFiles() error {
 	limit := syscall.Rlimit{Cur: m.OpenFiles, Max: m.OpenFiles}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("limit of open files %d: %w", m.OpenFiles, err)
+	}
+	return nil
+}
+
+// noCores lets no process that dies write a core, which would hold keys and
+// password hashes. The image's kernel cannot (CONFIG_COREDUMP); another can.
+func noCores() error {
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
+		return fmt.Errorf("limit of cores: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ func TestBoot(t *testing.T) {
 	b := boot(t)
 	for _, c := range []struct{ order, want string }{
 		{"limit", "4321 4321"},
+		{"cores", "0 0"},
 		{"file /proc/sys/kernel/hostname", "test"},
 		{"file /proc/self/oom_score_adj", "0"},
 		{"file /sys/class/net/lo/operstate", "unknown"}, // what lo says when it is up

@@ -27,12 +27,12 @@ const inert = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 // /proc hides processes from users who do not own them: everything here is
 // root today, but a real server's own program need not be. Sizes of tmpfs are
 // shares of the memory, and add up to less than half of it; what is not used
-// costs nothing.
+// costs nothing. There is no /dev/shm, which is for shm_open(3) of a C library
+// that nothing here has: /tmp is the one place that everybody may write to.
 func mounts() []Mount {
 	return []Mount{
 		{Source: "devtmpfs", Target: "/dev", Type: "devtmpfs", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "mode=0755"},
 		{Source: "devpts", Target: "/dev/pts", Type: "devpts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "mode=0600,ptmxmode=0666"},
-		{Source: "tmpfs", Target: "/dev/shm", Type: "tmpfs", Flags: inert, Data: "mode=1777,size=10%"},
 		{Source: "proc", Target: "/proc", Type: "proc", Flags: inert, Data: "hidepid=2"},
 		{Source: "sysfs", Target: "/sys", Type: "sysfs", Flags: inert},
 		{Source: "tmpfs", Target: "/run", Type: "tmpfs", Flags: inert, Data: "mode=0755,size=15%,nr_inodes=16k"},

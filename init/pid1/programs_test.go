@@ -255,6 +255,10 @@ func obey(order []string) string {
 		var l syscall.Rlimit
 		_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l)
 		return fmt.Sprint(l.Cur, l.Max)
+	case "cores":
+		var l syscall.Rlimit
+		_ = syscall.Getrlimit(syscall.RLIMIT_CORE, &l)
+		return fmt.Sprint(l.Cur, l.Max)
 	case "file":
 		text, err := os.ReadFile(order[1])
 		if err != nil {

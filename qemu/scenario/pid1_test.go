@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,6 +30,8 @@ func TestFirstProcess(t *testing.T) {
 	wantSteps(ctx, t, director)
 	wantMounts(ctx, t, director)
 	wantSettings(ctx, t, director)
+	wantNoCores(ctx, t, director)
+	wantNoneMayWrite(ctx, t, director)
 	// What the kernel keeps from PID 1 (KILL and STOP), and what ends any other
 	// program of Go: HUP, QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, PIPE, XCPU, SYS.
 	for _, signal := range []string{"-9", "-19", "-1", "-3", "-4", "-5", "-6", "-7", "-8", "-11", "-13", "-24", "-31"} {
@@ -74,7 +77,7 @@ func panics(ctx context.Context, t *testing.T, c *lab.Cluster, name string) {
 func wantSteps(ctx context.Context, t *testing.T, client *api.Client) {
 	t.Helper()
 	want := map[string]string{
-		"mounts":          "7 mounted",
+		"mounts":          "6 mounted",
 		"log":             "",
 		"kernel settings": "22 of 24 as wanted, not in this kernel: kernel.io_uring_disabled vm.unprivileged_userfaultfd",
 		"host":            "",
@@ -112,7 +115,6 @@ func wantMounts(ctx context.Context, t *testing.T, client *api.Client) {
 	const want = `rootfs / rw
 devtmpfs /dev rw,nosuid,noexec
 devpts /dev/pts rw,nosuid,noexec
-tmpfs /dev/shm rw,nosuid,nodev,noexec
 proc /proc rw,nosuid,nodev,noexec
 sysfs /sys rw,nosuid,nodev,noexec
 tmpfs /run rw,nosuid,nodev,noexec
@@ -165,6 +167,55 @@ func wantSettings(ctx context.Context, t *testing.T, client *api.Client) {
 		t.Errorf("lo is %s", got)
 	}
 }
+
+// wantNoCores looks at all that a core of a process that dies would need: a
+// kernel that can write one, and a limit above 0 (core(5)). It would hold keys.
+func wantNoCores(ctx context.Context, t *testing.T, client *api.Client) {
+	t.Helper()
+	if result, err := client.Run(ctx, "cat", "/proc/sys/kernel/core_pattern"); err != nil || result.Exit == 0 {
+		t.Errorf("the kernel knows of cores: %v, %+v", err, result)
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, process := range map[string]string{"PID 1": "1", "the control plane": strconv.Itoa(status.PID), "a program": "self"} {
+		limits := read(ctx, t, client, "/proc/"+process+"/limits")
+		if !regexp.MustCompile(`(?m)^Max core file size +0 +0 +bytes`).MatchString(limits) {
+			t.Errorf("%s may leave a core:\n%s", name, limits)
+		}
+	}
+}
+
+// wantNoneMayWrite finds what everybody may write to in the file systems that
+// are there: device nodes, and /tmp.
+func wantNoneMayWrite(ctx context.Context, t *testing.T, client *api.Client) {
+	t.Helper()
+	list := func(command ...string) []string {
+		result, err := client.Run(ctx, command...)
+		if err != nil || result.Exit != 0 {
+			t.Fatalf("%q: %v, %+v", command, err, result)
+		}
+		return strings.Split(strings.TrimSpace(result.Stdout), "\n")
+	}
+	var open []string
+	for _, dir := range list("ls", "/") {
+		if dir == "proc" || dir == "sys" || dir == "bbin" {
+			continue // the kernel's own, and one that nobody can write to
+		}
+		for _, line := range list("find", "-l", "/"+dir) {
+			if everybodyWrites.MatchString(line) {
+				open = append(open, line)
+			}
+		}
+	}
+	if len(open) != 1 || !strings.HasPrefix(open[0], "dtrwxrwxrwx\t") || !strings.HasSuffix(open[0], "\t/tmp") {
+		t.Errorf("everybody may write to\n%s", strings.Join(open, "\n"))
+	}
+}
+
+// everybodyWrites is a line of find about what is neither a link nor a device.
+var everybodyWrites = regexp.MustCompile(`^[^LDbc\t]*[-rwx]{7}w.\t`)
 
 // read answers a file of an appliance.
 func read(ctx context.Context, t *testing.T, client *api.Client, path string) string {
