@@ -19,7 +19,8 @@ import (
 // candidateFiles keep candidates where a restarted control plane finds them:
 // for each a file with a line about it, what it was copied from, what it was
 // when it was last written whole, if that is not the same, and behind that, line
-// by line, the edits since.
+// by line, the edits since. One that nobody has edited is the line alone: it
+// says what runs.
 type candidateFiles struct {
 	dir string
 }
@@ -36,10 +37,13 @@ func (f candidateFiles) path(id string) string { return filepath.Join(f.dir, id+
 
 // write keeps a candidate whole. The caller holds its lock.
 func (f candidateFiles) write(e *edited) error {
-	texts := [][]byte{e.base.YAML()}
-	if !e.doc.Equal(e.base) {
-		texts = append(texts, e.doc.YAML())
+	if e.doc.Equal(e.base) {
+		return f.put(e)
 	}
+	return f.put(e, e.base.YAML(), e.doc.YAML())
+}
+
+func (f candidateFiles) put(e *edited, texts ...[]byte) error {
 	kept := keptCandidate{Candidate: e.Candidate, Shell: e.shell}
 	for _, text := range texts {
 		kept.Lengths = append(kept.Lengths, len(text))
@@ -54,15 +58,21 @@ func (f candidateFiles) write(e *edited) error {
 	if err != nil {
 		return fmt.Errorf("candidate %s: %w", e.ID, err)
 	}
+	e.whole = len(texts) > 0
 	return nil
 }
 
 // add keeps one edit more. Where the edit depends on what runs or was saved,
-// the candidate is written whole.
+// the candidate is written whole. Before the first one, what it is made in is.
 func (f candidateFiles) add(e *edited, edit api.Edit) error {
 	switch edit.Kind {
 	case api.EditRollback, api.EditUpdate, api.EditDiscard:
 		return f.write(e)
+	}
+	if !e.whole {
+		if err := f.put(e, e.base.YAML()); err != nil {
+			return err
+		}
 	}
 	line, err := json.Marshal(edit)
 	if err != nil {
@@ -88,9 +98,9 @@ func (f candidateFiles) remove(id string) error {
 	return err
 }
 
-// load reads all candidates; what cannot be read is an error, and the others
-// are there.
-func (f candidateFiles) load() ([]*edited, error) {
+// load reads all candidates, beside what runs; what cannot be read is an error,
+// and the others are there.
+func (f candidateFiles) load(running *candidate.Document) ([]*edited, error) {
 	names, err := filepath.Glob(filepath.Join(f.dir, "*.jsonl"))
 	if err != nil {
 		return nil, fmt.Errorf("candidates: %w", err)
@@ -101,7 +111,7 @@ func (f candidateFiles) load() ([]*edited, error) {
 		text, err := os.ReadFile(name)
 		var e *edited
 		if err == nil {
-			e, err = replay(text)
+			e, err = replay(text, running)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
@@ -114,7 +124,7 @@ func (f candidateFiles) load() ([]*edited, error) {
 
 // replay makes a candidate of its file. A last line that was cut off when the
 // control plane died was never acknowledged.
-func replay(text []byte) (*edited, error) {
+func replay(text []byte, running *candidate.Document) (*edited, error) {
 	first, rest, whole := bytes.Cut(text, []byte("\n"))
 	var kept keptCandidate
 	if err := json.Unmarshal(first, &kept); err != nil || !whole {
@@ -124,21 +134,22 @@ func replay(text []byte) (*edited, error) {
 		return nil, err
 	}
 	e := &edited{Candidate: kept.Candidate, shell: kept.Shell}
-	for _, length := range kept.Lengths {
+	e.base, e.doc, e.whole = running, running.Clone(), len(kept.Lengths) > 0
+	for i, length := range kept.Lengths {
 		if length < 0 || length > len(rest) {
 			return nil, errors.New("it is not whole")
 		}
-		doc, err := candidate.Parse("candidate", rest[:length])
-		if err != nil {
-			return nil, err
+		doc := running // what says the same is shared
+		if !bytes.Equal(rest[:length], running.YAML()) {
+			var err error
+			if doc, err = candidate.Parse("candidate", rest[:length]); err != nil {
+				return nil, err
+			}
 		}
-		if e.base == nil {
+		if i == 0 {
 			e.base = doc
 		}
 		e.doc, rest = doc.Clone(), rest[length:]
-	}
-	if e.base == nil {
-		return nil, errors.New("it does not say what it was copied from")
 	}
 	for lines := bufio.NewReader(bytes.NewReader(rest)); ; {
 		line, err := lines.ReadBytes('\n')

@@ -1,7 +1,6 @@
 package appliance
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -28,9 +27,10 @@ type edited struct {
 
 	shell process // which the owner's session is in
 
-	mu   sync.Mutex
-	doc  *candidate.Document
-	base *candidate.Document // the running configuration that doc was copied from
+	mu    sync.Mutex
+	doc   *candidate.Document
+	base  *candidate.Document // the running configuration that doc was copied from
+	whole bool                // its file says all of it, whatever runs
 }
 
 // kind says in a few words whose a candidate is.
@@ -219,15 +219,17 @@ func alone(doc *candidate.Document, edit api.Edit) error {
 // reopen opens the candidates that were open before the control plane was
 // restarted.
 func (b *backend) reopen() error {
-	kept, err := b.files.load()
-	in, _ := b.reconciler.configured() // the zero intent without one
+	running, generation, unsaid := b.runningDocument()
+	if unsaid != nil {
+		running, generation = candidate.New(), -1
+	}
+	kept, err := b.files.load(running)
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
 	for _, e := range kept {
 		e.Base = -1 // stale, unless it was copied from what runs
-		if running, err := b.runningYAML(); err == nil && bytes.Equal(running, e.base.YAML()) {
-			e.Base = in.generation
-			in.text.share(e.base)
+		if running.Equal(e.base) {
+			e.Base = generation
 		}
 		if b.candidates.open == nil {
 			b.candidates.open = make(map[string]*edited)
@@ -240,7 +242,7 @@ func (b *backend) reopen() error {
 			b.candidates.last = max(b.candidates.last, n)
 		}
 	}
-	return err
+	return errors.Join(unsaid, err)
 }
 
 // wordRefusal is an error of a document in the words of the control socket.

@@ -521,11 +521,12 @@ func TestCandidatesOutliveTheControlPlane(t *testing.T) {
 			t.Fatal(err)
 		}
 		stale := candidateOf(t, bert, b, "set services web scheduler rr", "rollback 0", "set services web scheduler sed")
+		untouched := candidateOf(t, bert, b)
 		kill()
 		b, kill = m.serves(t)
 		defer kill()
 		open, err := b.Candidates(anna)
-		if err != nil || len(open) != 2 || open[0].ID != mine.ID || open[0].Owner.User != "anna" || !open[0].Changed || open[0].Stale {
+		if err != nil || len(open) != 3 || open[0].ID != mine.ID || open[0].Owner.User != "anna" || !open[0].Changed || open[0].Stale {
 			t.Fatalf("open are %+v, %v", open, err)
 		}
 		if _, err := b.EditCandidate(bert, mine.ID, api.Edit{Kind: api.EditDiscard}); err == nil {
@@ -544,6 +545,36 @@ func TestCandidatesOutliveTheControlPlane(t *testing.T) {
 		}
 		if next := candidateOf(t, bert, b); next.ID == mine.ID || next.ID == stale.ID {
 			t.Errorf("a new candidate is called %s", next.ID)
+		}
+		// What nobody has edited is what runs, whatever that is by now, until it is
+		// edited: then it is what it was copied from, whatever runs.
+		for _, tt := range []struct {
+			edit  []string
+			base  string // the weight that it began with
+			stale bool
+		}{{nil, "9", false}, {[]string{"set", "hostname", "lb7"}, "9", false}, {[]string{"set", "hostname", "lb8"}, "9", true}} {
+			if tt.edit != nil {
+				if _, err := b.EditCandidate(bert, untouched.ID, api.Edit{Kind: api.EditSet, Words: tt.edit[1:]}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.stale {
+				other := candidateOf(t, anna, b, "set services web real-servers 192.168.4.100 weight 8")
+				if _, err := b.Commit(anna, other.ID, api.CommitOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			kill()
+			b, kill = m.serves(t)
+			text, err := b.ShowCandidate(bert, untouched.ID, api.ShowQuery{Path: []string{"services", "web", "real-servers", "192.168.4.100", "weight"}})
+			if err != nil || text != tt.base+"\n" {
+				t.Errorf("after %q: weight %q, %v, want %s", tt.edit, text, err, tt.base)
+			}
+			open, err := b.Candidates(bert)
+			at := slices.IndexFunc(open, func(c api.Candidate) bool { return c.ID == untouched.ID })
+			if err != nil || at < 0 || open[at].Stale != tt.stale || open[at].Changed != (tt.edit != nil) {
+				t.Errorf("after %q: %+v, %v", tt.edit, open, err)
+			}
 		}
 	})
 }

@@ -20,15 +20,6 @@ func (b *backend) runningDocument() (*candidate.Document, int, error) {
 	return doc, in.generation, err
 }
 
-// runningYAML is the running configuration in canonical order.
-func (b *backend) runningYAML() ([]byte, error) {
-	doc, _, err := b.runningDocument()
-	if err != nil {
-		return nil, err
-	}
-	return doc.YAML(), nil
-}
-
 // read answers what a document says, as text and as the configuration that it
 // makes. Where it says what runs but for some services, those alone are read.
 func (b *backend) read(doc *candidate.Document) (text *written, cfg *config.Config, err error) {
