@@ -43,7 +43,7 @@ func Complete[R any](top []*Command[R], role api.Role, s Stage) (Choices, error)
 		}
 	}
 	c.Enter = last.Start == last.End && p.complete()
-	for _, e := range p.next() {
+	for _, e := range offered(p.next()) {
 		switch {
 		case e.arg != nil:
 			c.argument(p, e.arg)

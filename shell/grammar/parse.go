@@ -38,6 +38,9 @@ func (p *place[R]) read(role api.Role, w Word) error {
 	if err != nil {
 		return err
 	}
+	if e.command != nil && e.command.Instead != "" {
+		return &Mistake{Start: w.Start, End: w.End, Problem: fmt.Sprintf("%q is no word of this shell", w.Text), Hint: e.command.Instead}
+	}
 	if !Allows(role, e.role) {
 		return &Refused{Need: e.role, Mistake: Mistake{
 			Start: w.Start, End: w.End,
@@ -53,7 +56,7 @@ func (p *place[R]) read(role api.Role, w Word) error {
 // abbreviation of a word of the table, in this order.
 func (p *place[R]) match(w Word) (expectation[R], string, error) {
 	next := p.next()
-	var short []expectation[R]
+	var short, hidden []expectation[R]
 	for _, e := range next {
 		switch {
 		case e.arg != nil && e.arg.Verbatim:
@@ -61,9 +64,15 @@ func (p *place[R]) match(w Word) (expectation[R], string, error) {
 		case e.arg != nil || w.Quoted:
 		case e.word == w.Text || e.command != nil && e.command.Short == w.Text:
 			return e, e.word, nil
-		case strings.HasPrefix(e.word, w.Text):
+		case !strings.HasPrefix(e.word, w.Text):
+		case e.command != nil && e.command.Hidden:
+			hidden = append(hidden, e)
+		default:
 			short = append(short, e)
 		}
+	}
+	if len(short) == 0 {
+		short = hidden
 	}
 	var wrong error
 	for _, e := range next {
@@ -88,7 +97,7 @@ func looksLikeFlag(w Word) bool { return strings.HasPrefix(w.Text, "--") && !w.Q
 func (p *place[R]) misread(w Word, short []expectation[R], wrong error) error {
 	m := &Mistake{Start: w.Start, End: w.End}
 	switch {
-	case w.Quoted && slices.Contains(wordsOf(p.next()), w.Text):
+	case w.Quoted && slices.Contains(wordsOf(offered(p.next())), w.Text):
 		m.Problem, m.Hint = fmt.Sprintf("unknown command %q", w.Text), "write it without quotes"
 	case len(short) > 1:
 		m.Problem = fmt.Sprintf("%q is short for more than one word", w.Text)
@@ -97,9 +106,9 @@ func (p *place[R]) misread(w Word, short []expectation[R], wrong error) error {
 		m.Problem = wrong.Error()
 	case len(p.call.Path) == 0:
 		m.Problem = fmt.Sprintf("unknown command %q", w.Text)
-		m.Hint = guess(w.Text, wordsOf(p.next()), "? lists the commands")
+		m.Hint = guess(w.Text, wordsOf(offered(p.next())), "? lists the commands")
 	default:
-		words := wordsOf(p.next())
+		words := wordsOf(offered(p.next()))
 		m.Problem = fmt.Sprintf("%q is not expected after %q", w.Text, p.call.String())
 		m.Hint = "nothing may follow it"
 		if len(words) > 0 {
@@ -112,7 +121,7 @@ func (p *place[R]) misread(w Word, short []expectation[R], wrong error) error {
 // unfinished explains a line that ends too early, at a byte.
 func (p *place[R]) unfinished(at int) error {
 	var missing []string
-	for _, e := range p.next() {
+	for _, e := range offered(p.next()) {
 		if e.arg != nil {
 			missing = append(missing, "<"+e.arg.Name+">")
 		} else if e.command != nil {

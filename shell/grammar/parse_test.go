@@ -24,6 +24,9 @@ func table() []*cmd {
 	service := Arg{Name: "service", Help: "a virtual service", Kind: "service"}
 	json := Option{Name: "--json", Help: "as JSON"}
 	return []*cmd{
+		{Name: "no", Instead: "delete it", Hidden: true},
+		{Name: "write", Hidden: true, Bare: true, Run: "saved", Sub: []*cmd{{Name: "memory", Hidden: true, Run: "saved"}, {Name: "terminal", Instead: "show it", Hidden: true}}},
+		{Name: "showing", Hidden: true, Run: "never by its abbreviation"},
 		{Name: "show", Help: "show", Sub: []*cmd{
 			{Name: "service", Help: "one", Args: []Arg{service}, Options: []Option{json}, Run: "one"},
 			{Name: "services", Help: "all", Options: []Option{json}, Run: "all"},
@@ -79,6 +82,9 @@ func TestParse(t *testing.T) {
 		{"ipvsadm -Ln --json x", "ipvsadm: ipvsadm -Ln --json x arguments=[-Ln --json x]"},
 		{"ip", "ipvsadm: ipvsadm"},
 		{"set services --json", "set: set services --json path=[services --json]"},
+		{"sh log", "log: show log"},
+		{"wr", "saved: write"},
+		{"write m", "saved: write memory"},
 	} {
 		call, err := Parse(table(), api.Admin, stage(t, tt.line))
 		if tt.want == "" {
@@ -130,6 +136,9 @@ func TestParseRefuses(t *testing.T) {
 		{"server x wieght 3", "         ^^^^^^", `"wieght" is not expected after "server x": did you mean "weight"?`},
 		{"compare sved", "        ^^^^", `with: "sved": expected a number`},
 		{"configure shared x", "                 ^", `"x" is not expected after "configure shared": nothing may follow it`},
+		{"no service web", "^^", `"no" is no word of this shell: delete it`},
+		{"write terminal now", "      ^^^^^^^^", `"terminal" is no word of this shell: show it`},
+		{"wri e", "    ^", `"e" is not expected after "write": nothing may follow it`},
 		{`"show" services`, "^^^^^^", `unknown command "show": write it without quotes`},
 	} {
 		_, err := Parse(table(), api.Admin, stage(t, tt.line))

@@ -22,6 +22,12 @@ type Command[R any] struct {
 	Sub        []*Command[R]
 	Bare       bool // although there are subcommands, none need follow
 	Run        R
+	// Hidden is understood and not offered: other machines' word for it. An
+	// abbreviation means it only where it means nothing that is offered.
+	Hidden bool
+	// Instead is what to type in place of a Hidden word, which is not done,
+	// whatever follows it.
+	Instead string
 }
 
 // Arg is a value that is typed.
@@ -141,6 +147,11 @@ func (p *place[R]) next() []expectation[R] {
 // subcommands come before them.
 func (p *place[R]) hasOptions() bool {
 	return slices.ContainsFunc(p.call.Command().Options, func(o Option) bool { return p.call.Has(o.Name) })
+}
+
+// offered are the expectations that somebody is told of.
+func offered[R any](all []expectation[R]) []expectation[R] {
+	return slices.DeleteFunc(slices.Clone(all), func(e expectation[R]) bool { return e.command != nil && e.command.Hidden })
 }
 
 func commands[R any](list []*Command[R]) []expectation[R] {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,14 @@ import (
 
 // configurationTable is the table of the commands in configuration mode.
 func configurationTable() []*command {
+	everyday := everydayTable()
+	table := append(configurationWords(),
+		&command{Name: "run", Help: "run a command as outside of configuration mode", Sub: everyday})
+	return append(table, configurationHabits(table, everyday)...)
+}
+
+// configurationWords are the commands of configuration mode alone.
+func configurationWords() []*command {
 	path := func(kind api.EditKind, repeated bool) grammar.Arg {
 		return grammar.Arg{Name: "path", Help: "words of the configuration", Kind: strings.TrimSpace(kindPath + " " + string(kind)), Repeated: repeated, Verbatim: repeated}
 	}
@@ -44,16 +53,17 @@ func configurationTable() []*command {
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Run: verb{do: confirm}},
 		{Name: "revert", Help: "undo a commit that waits to be confirmed", Run: verb{do: revert}},
 		{Name: "rollback", Help: "make the candidate what was committed before", Args: []grammar.Arg{{
-			Name: "revision", Help: "number of a revision; 0 is the running configuration", Kind: "revision", Check: isRevision, Values: []grammar.Value{bootValue()},
+			Name: "revision", Help: "number of a revision; 0, or none, is the running configuration", Kind: "revision", Check: isRevision,
+			Values: []grammar.Value{bootValue()}, Optional: true,
 		}}, Run: verb{do: rollback}},
 		{Name: "load", Help: "take settings from a file", Sub: loadTable(loadInto)},
 		{Name: "save", Help: "keep the running configuration over a reboot", Run: verb{do: save},
 			Options: []grammar.Option{option("comment", "why", grammar.Arg{Name: "text", Help: "comment"})}},
 		{Name: "update", Help: "put your changes on top of what runs now", Run: verb{do: updateCandidate}},
 		{Name: "discard", Help: "forget all changes", Run: verb{do: editPlain(api.EditDiscard)}},
-		{Name: "run", Help: "run a command as outside of configuration mode", Sub: everydayTable()},
 		{Name: "exit", Help: "leave this level, or configuration mode", Bare: true, Run: verb{do: exitLevel}, Sub: []*command{
 			{Name: "configuration-mode", Help: "leave configuration mode from any level", Run: verb{do: exitConfiguration}},
+			{Name: "discard", Help: "leave it without a question", Run: verb{do: leaveAnyway}, Hidden: true},
 		}},
 		{Name: "quit", Help: "leave configuration mode", Run: verb{do: exitConfiguration}},
 		{Name: "help", Help: "how to use this shell", Run: verb{do: help}},
@@ -162,13 +172,18 @@ func updateCandidate(ctx context.Context, c *call) error {
 }
 
 func rollback(ctx context.Context, c *call) error {
-	if err := c.edit(ctx, api.Edit{Kind: api.EditRollback, Words: []string{c.Value("revision")}}); err != nil {
+	which := cmp.Or(c.Value("revision"), "0")
+	if err := c.edit(ctx, api.Edit{Kind: api.EditRollback, Words: []string{which}}); err != nil {
 		return err
 	}
-	if c.Value("revision") == "boot" {
+	switch which {
+	case "boot":
 		return c.tookBoot(ctx)
+	case "0":
+		c.say(output.Plain, "the candidate is the running configuration now")
+	default:
+		c.say(output.Plain, "the candidate is revision %s now: \"compare\" shows what that changes, \"commit\" makes it so", which)
 	}
-	c.say(output.Plain, "the candidate is revision %s now: \"compare\" shows what that changes, \"commit\" makes it so", c.Value("revision"))
 	return nil
 }
 
@@ -217,19 +232,38 @@ func up(_ context.Context, c *call) error {
 }
 
 func showCandidate(ctx context.Context, c *call) error {
+	if c.comparing != "" {
+		return c.compareCandidate(ctx, c.comparing)
+	}
 	path := append(slices.Clone(c.level), c.Texts("path")...)
 	text, err := c.API.ShowCandidate(ctx, c.candidate.ID, c.query(path))
-	if err != nil {
-		return c.atPath(err, c.Words("path"), len(c.level))
+	if err == nil {
+		return c.writeText(text)
 	}
-	return c.writeText(text)
+	if hint := candidateHint(c.Words("path")); hint != "" {
+		err = hinted(err, hint)
+	}
+	return c.atPath(err, c.Words("path"), len(c.level))
+}
+
+// hinted adds what else to do to a refusal.
+func hinted(err error, hint string) error {
+	no, ok := asRefusal(err)
+	if !ok {
+		return err
+	}
+	with := *no
+	with.Details = append(slices.Clone(no.Details), hint)
+	return &with
 }
 
 func compare(ctx context.Context, c *call) error {
-	which := c.Value("configuration")
-	if which == "" {
-		which = "running"
-	}
+	return c.compareCandidate(ctx, cmp.Or(c.Value("configuration"), "running"))
+}
+
+// compareCandidate shows what the candidate differs in from another
+// configuration.
+func (c *call) compareCandidate(ctx context.Context, which string) error {
 	k, err := c.API.CompareCandidate(ctx, c.candidate.ID, which)
 	if err != nil {
 		return err
@@ -254,6 +288,7 @@ func commitOptions() []grammar.Option {
 		option("confirmed", "undo it unless it is confirmed within a time", spanArg),
 		option("comment", "why, for the list of revisions", grammar.Arg{Name: "text", Help: "comment"}),
 		{Name: "anyway", Help: "although somebody else changed the running configuration"},
+		{Name: "and-quit", Help: "and leave configuration mode then"},
 		showFlags()[0],
 	}
 }
@@ -273,9 +308,14 @@ func commit(ctx context.Context, c *call) error {
 	}
 	c.renewCandidate(ctx)
 	if c.json {
-		return c.writeJSON(done)
+		err = c.writeJSON(done)
+	} else {
+		err = c.committed(done, o)
 	}
-	return c.committed(done, o)
+	if err == nil && c.Has("and-quit") && !o.CheckOnly {
+		return exitConfiguration(ctx, c)
+	}
+	return err
 }
 
 // renewCandidate learns how the candidate stands after a commit.

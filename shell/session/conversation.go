@@ -64,8 +64,9 @@ type call struct {
 	style  output.Style
 	json   bool
 
-	display string // format of a configuration
-	noPager bool
+	display   string // format of a configuration
+	comparing string // with which a configuration is compared instead of shown
+	noPager   bool
 }
 
 // printf writes to the command's output. When nobody is there any more, the

@@ -375,7 +375,7 @@ func wordsOf(list []*command) []string {
 	seen := map[string]bool{}
 	var visit func([]*command)
 	visit = func(list []*command) {
-		for _, c := range list {
+		for _, c := range offeredIn(list) {
 			seen[c.Name] = true
 			for _, o := range c.Options {
 				seen[o.Name] = true

@@ -1,11 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"dipper/shell/grammar"
 	"dipper/shell/output"
@@ -25,7 +28,8 @@ type filter = grammar.Command[filterSpec]
 func filters() []*filter {
 	expression := []grammar.Arg{{Name: "expression", Help: "regular expression (RE2); (?i) before it ignores case", Check: isExpression}}
 	number := []grammar.Arg{{Name: "lines", Help: "how many lines (10)", Optional: true, Check: isNumber(1, 1_000_000)}}
-	return []*filter{
+	with := []grammar.Arg{optional(whichArg("compare with"))}
+	table := []*filter{
 		{Name: "match", Help: "lines that match an expression", Args: expression, Run: filterSpec{wrap: match(false)}},
 		{Name: "except", Help: "lines that do not match an expression", Args: expression, Run: filterSpec{wrap: match(true)}},
 		{Name: "count", Help: "the number of lines", Run: filterSpec{
@@ -44,8 +48,12 @@ func filters() []*filter {
 				{Word: "set", Help: "as set commands"}, {Word: "json", Help: "as JSON"}, {Word: "yaml", Help: "as in the boot config"},
 			},
 		}}, Run: filterSpec{set: setDisplay}},
+		{Name: "compare", Help: "what a configuration differs in from another", Args: with, Bare: true, Run: filterSpec{set: setCompare}, Sub: []*filter{
+			{Name: "rollback", Help: "as Junos has it", Args: with, Run: filterSpec{set: setCompare}, Hidden: true},
+		}},
 		{Name: "no-more", Help: "all at once, without waiting after each page", Run: filterSpec{set: setNoMore}},
 	}
+	return append(table, filterHabits(table)...)
 }
 
 func match(except bool) func(io.Writer, *grammar.Call[filterSpec]) output.Filter {
@@ -83,9 +91,32 @@ func setDisplay(c *call, f *grammar.Call[filterSpec]) error {
 	return nil
 }
 
+// comparable reports whether a command shows a configuration whole.
+func (c *call) comparable() bool {
+	return (c.Command().Name == "configuration" || c.Path[0].Name == "show" && c.conversation.candidate != nil && len(c.Path) == 1) && !c.Has("path")
+}
+
+func setCompare(c *call, f *grammar.Call[filterSpec]) error {
+	if !c.comparable() {
+		return fmt.Errorf(`%s: only a whole configuration can be compared: "show | compare" in configuration mode`, c.Call.String())
+	}
+	c.comparing = cmp.Or(f.Value("configuration"), "running")
+	return nil
+}
+
 func setNoMore(c *call, _ *grammar.Call[filterSpec]) error {
 	c.noPager = true
 	return nil
+}
+
+// noFilter says of what stands behind a pipe that it is no filter.
+func noFilter(err error) error {
+	var m *grammar.Mistake
+	if errors.As(err, &m) {
+		m.Problem = strings.Replace(m.Problem, "unknown command", "unknown filter", 1)
+		m.Hint = strings.Replace(m.Hint, "? lists the commands", "? behind the | lists them", 1)
+	}
+	return err
 }
 
 // pipeline is where a command writes to.
@@ -110,7 +141,7 @@ func (c *call) pipe(ctx context.Context, stages []grammar.Stage) (*pipeline, err
 	for _, s := range stages {
 		f, err := grammar.Parse(filters(), c.Actor.Role, s)
 		if err != nil {
-			return nil, err
+			return nil, noFilter(err)
 		}
 		if set := f.Command().Run.set; set != nil {
 			if err := set(c, f); err != nil {

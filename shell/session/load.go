@@ -75,7 +75,7 @@ func (c *call) source(ctx context.Context) (string, error) {
 // loadAndCommit is load outside of configuration mode: it loads into a
 // candidate of its own and commits that, or changes nothing.
 func loadAndCommit() *command {
-	options := slices.DeleteFunc(commitOptions(), func(o grammar.Option) bool { return o.Name == "anyway" })
+	options := slices.DeleteFunc(commitOptions(), func(o grammar.Option) bool { return o.Name == "anyway" || o.Name == "and-quit" })
 	return &command{Name: "load", Help: "load a configuration and commit it", Role: api.Admin, Sub: loadTable(loadOutright, options...)}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -60,9 +61,9 @@ func (c *call) query(path []string) api.ShowQuery {
 }
 
 func drawConfiguration(ctx context.Context, c *call) error {
-	which := c.Value("of")
-	if which == "" {
-		which = "running"
+	which := cmp.Or(c.Value("of"), "running")
+	if c.comparing != "" {
+		return c.compareKept(ctx, c.comparing, which)
 	}
 	text, err := c.API.ShowConfig(ctx, which, c.query(c.Texts("path")))
 	if err != nil {
@@ -101,7 +102,12 @@ func drawRevisions(c *call, revisions []api.Revision) error {
 }
 
 func compareRevision(ctx context.Context, c *call) error {
-	comparison, err := c.API.CompareConfigs(ctx, c.Value("revision"), "running")
+	return c.compareKept(ctx, c.Value("revision"), "running")
+}
+
+// compareKept shows what leads from one configuration that is kept to another.
+func (c *call) compareKept(ctx context.Context, from, to string) error {
+	comparison, err := c.API.CompareConfigs(ctx, from, to)
 	if err != nil {
 		return err
 	}

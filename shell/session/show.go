@@ -18,7 +18,7 @@ import (
 // showTable is what may be shown.
 func showTable() []*command {
 	lines := grammar.Arg{Name: "lines", Help: "how many lines", Check: isNumber(1, 100_000), Optional: true}
-	return []*command{
+	table := []*command{
 		show("arp", "neighbours of IPv4", arp, drawNeighbours),
 		show("boot", "how the machine started, each step with its milliseconds", fetch(Appliance.Boot), drawBoot),
 		show("candidates", "who changes the configuration at present", fetch(Appliance.Candidates), drawCandidates),
@@ -28,7 +28,7 @@ func showTable() []*command {
 		with(taking(show("events", "what happened", events, drawEvents), lines), grammar.Option{Name: "follow", Help: "and what is to come"},
 			option("kind", "of one kind; without it, all but commands and logins", eventKindArg())),
 		show("host-keys", "SSH host keys, and who knows the next one", fetch(Appliance.HostKeys), drawHostKeys),
-		show("interfaces", "network interfaces", fetch(Appliance.Interfaces), drawInterfaces),
+		showInterfaces(),
 		with(taking(show("log", "the log", logLines, drawLog), lines), grammar.Option{Name: "follow", Help: "and what is to come"}),
 		show("neighbours", "the caches of ARP and ND", fetch(Appliance.Neighbours), drawNeighbours),
 		show("rates", "packets, bytes and connections per second", fetch(Appliance.Services), drawRates),
@@ -45,6 +45,27 @@ func showTable() []*command {
 		show("users", "who is logged in", users, drawUsers),
 		show("version", "version of image and kernel", version, drawVersion),
 	}
+	return append(table, showHabits(table)...)
+}
+
+// showInterfaces shows all or one.
+func showInterfaces() *command {
+	c := taking(show("interfaces", "network interfaces", interfaces, drawInterfaces), optional(interfaceArg))
+	c.Bare, c.Sub = true, interfaceHabits(c.Run)
+	return c
+}
+
+func interfaces(ctx context.Context, c *call) ([]api.Interface, error) {
+	all, err := c.API.Interfaces(ctx)
+	if err != nil || !c.Has("interface") {
+		return all, err
+	}
+	word := c.Words("interface")[0]
+	i := slices.IndexFunc(all, func(i api.Interface) bool { return i.Name == word.Text })
+	if i < 0 {
+		return nil, mistakeAt(word, fmt.Sprintf("there is no interface %q", word.Text), `"show interfaces" lists them`)
+	}
+	return all[i : i+1], nil
 }
 
 // fetch asks the appliance by one of its calls without arguments.

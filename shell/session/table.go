@@ -25,13 +25,16 @@ func (c *conversation) table() []*command {
 
 // operationalTable is the table of the commands outside of configuration mode.
 func operationalTable() []*command {
-	return append(everydayTable(), []*command{
+	table := append(everydayTable(), []*command{
 		{Name: "configure", Short: "conf", Help: "change the configuration", Role: api.Admin, Bare: true, Run: verb{do: configure},
-			Sub: []*command{{Name: "shared", Help: "together with others, in one candidate", Run: verb{do: configure}}}},
+			Sub: append(instead(`"configure" gives you a candidate of your own, and "show candidates" says who else has one`, "exclusive"),
+				&command{Name: "shared", Help: "together with others, in one candidate", Run: verb{do: configure}},
+				hidden(&command{Name: "terminal", Run: verb{do: configure}}), hidden(&command{Name: "private", Run: verb{do: configure}}))},
 		loadAndCommit(),
 		{Name: "exit", Help: "leave", Run: verb{do: exit}},
 		{Name: "quit", Help: "leave", Run: verb{do: exit}},
 	}...)
+	return append(table, operationalHabits(table)...)
 }
 
 // everydayTable is what is the same in both modes, in configuration mode after
@@ -39,7 +42,7 @@ func operationalTable() []*command {
 func everydayTable() []*command {
 	return []*command{
 		{Name: "show", Help: "show what there is and how it is", Sub: showTable()},
-		{Name: "monitor", Help: "show what happens, live", Sub: monitorTable()},
+		{Name: "monitor", Help: "show what happens, live", Sub: append(monitorTable(), instead(`"capture INTERFACE [FILTER]" shows packets`, "traffic")...)},
 		serverCommand(),
 		{Name: "clear", Help: "reset counters, end connections", Role: api.Operate, Sub: clearTable()},
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Role: api.Admin, Run: verb{do: confirm}},
@@ -66,6 +69,8 @@ func everydayTable() []*command {
 		{Name: "terminal", Help: "how this terminal is used", Sub: []*command{{
 			Name: "length", Help: "lines of a page", Args: []grammar.Arg{{Name: "lines", Help: "0: no pages", Check: isNumber(0, 1000)}},
 			Run: verb{do: terminalLength},
+		}, {
+			Name: "monitor", Instead: `"show log follow" shows what is to come`, Hidden: true,
 		}, {
 			Name: "width", Help: "accepted for other programs' sake", Args: []grammar.Arg{{Name: "columns", Help: "columns", Check: isNumber(0, 1000)}},
 			Run: verb{do: func(context.Context, *call) error { return nil }},
