@@ -63,10 +63,11 @@ var arrows = map[string][]string{
 	"nice": {},
 
 	"appliance": {
-		"appliance/api", "appliance/candidate", "appliance/config", "appliance/director", "appliance/hardware", "appliance/ipvs",
+		"appliance/api", "appliance/candidate", "appliance/config", "appliance/director", "appliance/events", "appliance/hardware", "appliance/ipvs",
 		"appliance/ipvsadm", "appliance/network", "appliance/network/capture", "appliance/realserver", "appliance/store", "appliance/uplink", "nice",
 	},
 	"appliance/api":                  {},
+	"appliance/events":               {"appliance/api"},
 	"appliance/config":               {},
 	"appliance/candidate":            {"appliance/config"},
 	"appliance/store":                {},

@@ -17,6 +17,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 	"dipper/appliance/network"
 )
 
@@ -132,8 +133,8 @@ func assemble(ctx context.Context, o Options) *plane {
 		o.Log.Error("asking for new leases", "error", err)
 	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
-	events := newEvents(time.Now, o.Log)
-	events.keepIn(filepath.Join(o.RunDir, "events"))
+	happened := events.New(time.Now, o.Log)
+	happened.KeepIn(filepath.Join(o.RunDir, "events"))
 	gate := &gate{changed: make(chan struct{})}
 	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
 	if err != nil {
@@ -148,7 +149,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		running:    running,
 		log:        o.Log,
 		hostname:   o.Hostname,
-		events:     events,
+		events:     happened,
 		gate:       gate,
 		uptime:     o.Uptime,
 		memory:     o.FreeMemory,
@@ -169,7 +170,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		board:      board,
 		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json"), uptime: o.Uptime},
 		running:    running,
-		events:     events,
+		events:     happened,
 		reconciler: r,
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},

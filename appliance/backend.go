@@ -6,6 +6,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 )
 
 // backend answers the control socket.
@@ -13,7 +14,7 @@ type backend struct {
 	board      *board
 	boot       bootLog
 	running    running
-	events     *events
+	events     *events.Record
 	reconciler *reconciler
 	supervisor Supervisor
 	logFiles   []string // oldest first
@@ -80,7 +81,7 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 		if err != nil {
 			return api.Applied{}, err
 		}
-		b.events.add(asked, eventCommit, "a configuration was put into force by %s, until it is saved or the next boot", who(asked))
+		b.events.Add(asked, events.Commit, "a configuration was put into force by %s, until it is saved or the next boot", who(asked))
 		return api.Applied{Plan: p.text()}, nil
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/candidate"
+	"dipper/appliance/events"
 )
 
 // candidates are the configurations that are being edited.
@@ -79,7 +80,7 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 	if shared {
 		for _, e := range b.candidates.open {
 			if e.Shared {
-				b.events.add(ctx, eventEdit, "joins the shared candidate")
+				b.events.Add(ctx, events.Edit, "joins the shared candidate")
 				return b.describe(e), nil
 			}
 		}
@@ -93,14 +94,14 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 		ID:     strconv.Itoa(b.candidates.last),
 		Shared: shared,
 		Owner:  api.ActorOf(ctx),
-		Since:  b.events.now(),
+		Since:  b.events.Now(),
 		Base:   generation,
 	}}
 	if b.candidates.open == nil {
 		b.candidates.open = make(map[string]*edited)
 	}
 	b.candidates.open[e.ID] = e
-	b.events.add(ctx, eventEdit, "opens a %s", e.kind())
+	b.events.Add(ctx, events.Edit, "opens a %s", e.kind())
 	return b.describe(e), b.files.write(e)
 }
 

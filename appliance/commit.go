@@ -13,6 +13,7 @@ import (
 	"dipper/appliance/candidate"
 	"dipper/appliance/config"
 	"dipper/appliance/director"
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
 
@@ -116,7 +117,7 @@ func (b *backend) finish(ctx context.Context, done api.Committed, comment string
 	r.in.source = fmt.Sprintf("revision %d", revision.Number)
 	r.publish()
 	done.Revision = revision.Number
-	r.events.add(ctx, eventCommit, "revision %d committed by %s%s", revision.Number, who(ctx), quoted(comment))
+	r.events.Add(ctx, events.Commit, "revision %d committed by %s%s", revision.Number, who(ctx), quoted(comment))
 	return done, nil
 }
 
@@ -149,8 +150,8 @@ func (b *backend) commitConfirmed(ctx context.Context, commit prepared, o api.Co
 	}
 	r.pending = &next
 	r.publish()
-	by := r.events.now().Add(time.Duration(o.Confirm))
-	r.events.add(ctx, eventCommit, "committed by %s until %s, unless confirmed%s", who(ctx), by.UTC().Format(time.TimeOnly), quoted(o.Comment))
+	by := r.events.Now().Add(time.Duration(o.Confirm))
+	r.events.Add(ctx, events.Commit, "committed by %s until %s, unless confirmed%s", who(ctx), by.UTC().Format(time.TimeOnly), quoted(o.Comment))
 	return by, nil
 }
 
@@ -246,7 +247,7 @@ func (b *backend) Confirm(ctx context.Context) (api.Revision, error) {
 		r.pending = nil
 		r.in.source = fmt.Sprintf("revision %d", revision.Number)
 		r.publish()
-		r.events.add(ctx, eventCommit, "revision %d confirmed by %s", revision.Number, who(ctx))
+		r.events.Add(ctx, events.Commit, "revision %d confirmed by %s", revision.Number, who(ctx))
 		return revision, nil
 	})
 }
@@ -278,7 +279,7 @@ func (r *reconciler) revert(ctx context.Context, why string) (plan, error) {
 		r.pending = nil
 		return plan{}, refusal(err)
 	}
-	r.events.add(ctx, eventCommit, "the unconfirmed commit of %s is %s", orRoot(before.Actor.User), why)
+	r.events.Add(ctx, events.Commit, "the unconfirmed commit of %s is %s", orRoot(before.Actor.User), why)
 	p, err := r.adopt(ctx, func(in *intent) {
 		in.verbs = verbsOf(before.Verbs)
 		configure(before.Source, wrote(before.YAML), cfg)(in)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 )
 
 func as(t *testing.T, user, session string) context.Context {
@@ -278,7 +279,7 @@ func TestOpenedCandidatesAreEvents(t *testing.T) {
 		}
 		var told []string
 		for e := range b.Events(t.Context(), 0, false) {
-			if e.Kind == eventEdit {
+			if e.Kind == events.Edit {
 				told = append(told, e.Actor.User+" "+e.Text)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 	"dipper/appliance/store"
 )
 
@@ -56,7 +57,7 @@ func TestOddComments(t *testing.T) {
 		if _, err := b.Save(anna, strings.Repeat("x", maxComment+1)); err == nil || !strings.Contains(err.Error(), "comment") {
 			t.Errorf("a comment without end, saved: %v", err)
 		}
-		for _, text := range eventsOf(t, b, eventCommit) {
+		for _, text := range eventsOf(t, b, events.Commit) {
 			if strings.ContainsAny(text, "\n\r\x1b\x00\u0085\u2028\u202e") {
 				t.Errorf("an event %q", text)
 			}

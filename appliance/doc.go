@@ -28,8 +28,6 @@
 //	documents.go       the same, to be shown and edited
 //	revisions.go       on the state volume: what the machine boots with, and was
 //	candidatefile.go   the candidates
-//	events.go          what happened
-//	eventfile.go       the same, for the next control plane
 //	bootlog.go         the steps of the boot
 //	board.go           the status, for those who wait for news
 //	report.go          how reconciling went, for the status

@@ -7,6 +7,7 @@ import (
 
 	"dipper/appliance/config"
 	"dipper/appliance/director"
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
 
@@ -111,16 +112,16 @@ func (r *reconciler) tellDrift(ctx context.Context, d drift, verdict string) {
 	for _, op := range d.table {
 		text := op.String()
 		if seen[text] = true; !r.reported[text] && len(seen) <= driftSaid {
-			r.events.add(ctx, eventDrift, "%s was edited by somebody else; %s: %s", places.Of(op), verdict, text)
+			r.events.Add(ctx, events.Drift, "%s was edited by somebody else; %s: %s", places.Of(op), verdict, text)
 		}
 	}
 	for _, op := range d.control {
 		if seen[op.text] = true; !r.reported[op.text] {
-			r.events.add(ctx, eventDrift, "%s was edited by somebody else; %s: %s", op.path, verdict, op.text)
+			r.events.Add(ctx, events.Drift, "%s was edited by somebody else; %s: %s", op.path, verdict, op.text)
 		}
 	}
 	if more := len(d.table) - driftSaid; more > 0 && !maps.Equal(seen, r.reported) {
-		r.events.add(ctx, eventDrift, "and %d more edits by somebody else", more)
+		r.events.Add(ctx, events.Drift, "and %d more edits by somebody else", more)
 	}
 	r.reported = seen
 }
@@ -138,7 +139,7 @@ func (r *reconciler) takeOver(ctx context.Context, d drift) bool {
 	}
 	next, err := r.merge(withForeign(*desire(r.in, &r.made).table, d), beside)
 	if err != nil {
-		r.events.add(ctx, eventDrift, "edits by somebody else are not taken over: %v", err)
+		r.events.Add(ctx, events.Drift, "edits by somebody else are not taken over: %v", err)
 		return false
 	}
 	r.tellDrift(ctx, d, "taken over; this would undo it")

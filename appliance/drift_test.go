@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
 
@@ -30,7 +31,7 @@ func TestUnnoticedDriftIsFound(t *testing.T) {
 		}
 		told := 0
 		for e := range b.Events(t.Context(), 0, false) {
-			if e.Kind == eventDrift {
+			if e.Kind == events.Drift {
 				told++
 			}
 		}
@@ -82,7 +83,7 @@ func TestDriftBesideTheTable(t *testing.T) {
 				}
 				told := 0
 				for e := range b.Events(ctx, 0, false) {
-					if e.Kind == eventDrift && strings.Contains(e.Text, tt.says) && strings.Contains(e.Text, "ipvs.") {
+					if e.Kind == events.Drift && strings.Contains(e.Text, tt.says) && strings.Contains(e.Text, "ipvs.") {
 						told++
 					}
 				}

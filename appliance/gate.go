@@ -13,6 +13,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 	"dipper/appliance/network"
 )
 
@@ -169,15 +170,15 @@ func listenOn(wanted []config.SSHListen, state network.State) []string {
 
 // Audit records what somebody did.
 func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
-	kind := eventCommand
-	if e.Kind == eventSession {
-		kind = eventSession
+	kind := events.Command
+	if e.Kind == events.Session {
+		kind = events.Session
 	}
 	text := e.Text
 	if e.Result != "" {
 		text += ": " + e.Result
 	}
-	b.events.add(ctx, kind, "%s", text)
+	b.events.Add(ctx, kind, "%s", text)
 	return nil
 }
 

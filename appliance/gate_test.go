@@ -15,6 +15,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 	"dipper/appliance/network"
 	"dipper/appliance/store"
 )
@@ -133,7 +134,7 @@ func TestHostKey(t *testing.T) {
 				if again, _ := fingerprintOf(t, b); !ephemeral || first != again {
 					t.Errorf("ephemeral: %v, %s, then %s", ephemeral, first, again)
 				}
-				told := eventsOf(t, b, eventSession)
+				told := eventsOf(t, b, events.Session)
 				if len(told) != 1 || !strings.Contains(told[0], "could not be kept") || strings.Contains(told[0], "BEGIN") {
 					t.Errorf("told: %q", told)
 				}
@@ -256,13 +257,13 @@ func TestAppliedIsToldOf(t *testing.T) {
 		if _, err := b.Apply(anna, []byte(strings.Replace(pair, "weight: 2", "weight: 5", 1)), true); err != nil {
 			t.Fatal(err)
 		}
-		if told := eventsOf(t, b, eventCommit); len(told) != 0 {
+		if told := eventsOf(t, b, events.Commit); len(told) != 0 {
 			t.Errorf("nothing was done, but %q", told)
 		}
 		if _, err := b.Apply(anna, []byte(strings.Replace(pair, "weight: 2", "weight: 5", 1)), false); err != nil {
 			t.Fatal(err)
 		}
-		if told := eventsOf(t, b, eventCommit); len(told) != 1 || !strings.Contains(told[0], "put into force by anna") {
+		if told := eventsOf(t, b, events.Commit); len(told) != 1 || !strings.Contains(told[0], "put into force by anna") {
 			t.Errorf("told: %q", told)
 		}
 	})

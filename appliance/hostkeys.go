@@ -17,6 +17,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 )
 
 // identity is what the gate knows of the machine's host keys.
@@ -165,14 +166,14 @@ func (b *backend) rotate(ctx context.Context, step api.HostKeyStep) (api.HostKey
 	if err != nil {
 		return api.HostKeys{}, err
 	}
-	next, told, err := before.step(step, b.events.now())
+	next, told, err := before.step(step, b.events.Now())
 	if err != nil {
 		return api.HostKeys{}, err
 	}
 	if err := b.shelf.keepHostKey(writtenKeys(next)); err != nil {
 		return api.HostKeys{}, err
 	}
-	b.events.add(ctx, eventCommit, "%s by %s", told, who(ctx))
+	b.events.Add(ctx, events.Commit, "%s by %s", told, who(ctx))
 	after, err := b.hostKeys(ctx, configured)
 	if err != nil {
 		return api.HostKeys{}, err
@@ -226,7 +227,7 @@ func (b *backend) HostKeyOffered(ctx context.Context, o api.HostKeyOffer) error 
 	if g.identity.offered == nil {
 		g.identity.offered = map[offered]api.HostKeyClient{}
 	}
-	g.identity.offered[who] = api.HostKeyClient{User: actor.User, From: actor.From, Learned: seen.Learned || o.Learned, Last: b.events.now()}
+	g.identity.offered[who] = api.HostKeyClient{User: actor.User, From: actor.From, Learned: seen.Learned || o.Learned, Last: b.events.Now()}
 	return nil
 }
 
@@ -277,12 +278,12 @@ func (b *backend) findHostKeys(ctx context.Context, configured []config.Secret) 
 		return machineKeys{keys: keys, ephemeral: !b.shelf.lasting()}, nil
 	}
 	if b.gate.identity.spare == nil {
-		made, makeErr := makeHostKey(b.events.now())
+		made, makeErr := makeHostKey(b.events.Now())
 		if makeErr != nil {
 			return machineKeys{}, errors.Join(err, makeErr)
 		}
 		b.gate.identity.spare, b.gate.identity.why = made.pem, err
-		b.events.add(ctx, eventSession, "the SSH host key could not be kept, another is in use that ends with the control plane: %v", err)
+		b.events.Add(ctx, events.Session, "the SSH host key could not be kept, another is in use that ends with the control plane: %v", err)
 	}
 	spare, err := readKeys(b.gate.identity.spare)
 	return machineKeys{keys: spare, ephemeral: true, broken: b.gate.identity.why}, err
@@ -310,7 +311,7 @@ func (b *backend) keptHostKeys() ([]machineKey, error) {
 	if kept != nil {
 		return readKeys(kept)
 	}
-	made, err := makeHostKey(b.events.now())
+	made, err := makeHostKey(b.events.Now())
 	if err != nil {
 		return nil, err
 	}

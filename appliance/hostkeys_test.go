@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 	"dipper/appliance/store"
 )
 
@@ -104,7 +105,7 @@ func TestHostKeyRotation(t *testing.T) {
 		}
 		rotate(t, b, api.HostKeyReplace, "")
 		want(t, b, next)
-		told := eventsOf(t, b, eventCommit)
+		told := eventsOf(t, b, events.Commit)
 		if len(told) != 1 || !strings.Contains(told[0], first+" replaced with "+next+" by anna") {
 			t.Errorf("told: %q", told)
 		}

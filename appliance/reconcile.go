@@ -14,6 +14,7 @@ import (
 	"dipper/appliance/api"
 	"dipper/appliance/config"
 	"dipper/appliance/director"
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 )
@@ -98,7 +99,7 @@ type reconciler struct {
 	log        *slog.Logger
 	hostname   func(name string) error
 
-	events *events
+	events *events.Record
 	gate   *gate
 	uptime func() time.Duration // since the kernel's start, suspended time included
 	memory memory
@@ -319,7 +320,7 @@ func (r *reconciler) publish() {
 			s.Source = r.in.source
 		}
 		if r.pending != nil {
-			s.ConfirmBy = r.events.now().Add(r.pending.end() - r.uptime()).Round(time.Second)
+			s.ConfirmBy = r.events.Now().Add(r.pending.end() - r.uptime()).Round(time.Second)
 		}
 	})
 	r.setAlarm()
@@ -347,7 +348,7 @@ func (r *reconciler) expire(ctx context.Context) {
 	if len(over) > 0 {
 		r.in.verbs = maps.Clone(r.in.verbs)
 		for _, id := range over {
-			r.events.add(ctx, eventServer, "%s of %s: %s is over", id, id.Service, r.in.verbs[id].Verb)
+			r.events.Add(ctx, events.Server, "%s of %s: %s is over", id, id.Service, r.in.verbs[id].Verb)
 			delete(r.in.verbs, id)
 		}
 		r.publish()

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
 
@@ -278,7 +279,7 @@ func TestDrift(t *testing.T) {
 				}
 				told := 0
 				for e := range b.Events(t.Context(), 0, false) {
-					if e.Kind == eventDrift && strings.Contains(e.Text, tt.says) {
+					if e.Kind == events.Drift && strings.Contains(e.Text, tt.says) {
 						told++
 					}
 				}

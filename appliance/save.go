@@ -10,6 +10,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
+	"dipper/appliance/events"
 )
 
 // Save makes what is in force the saved configuration.
@@ -40,7 +41,7 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 			return revision, err
 		}
 		r.publish()
-		r.events.add(ctx, eventCommit, "revision %d saved by %s%s", revision.Number, who(ctx), quoted(comment))
+		r.events.Add(ctx, events.Commit, "revision %d saved by %s%s", revision.Number, who(ctx), quoted(comment))
 		return revision, nil
 	})
 }
@@ -70,7 +71,7 @@ func (b *backend) keep(ctx context.Context, yaml []byte, cfg *config.Config, com
 	if len(b.shelf.revisions()) == 0 {
 		source, boot, found, err := b.running.loadBoot()
 		if err == nil && found {
-			_, err = b.shelf.add(boot, api.Revision{Time: b.events.now(), Via: "boot: " + source})
+			_, err = b.shelf.add(boot, api.Revision{Time: b.events.Now(), Via: "boot: " + source})
 		}
 		if err != nil {
 			return api.Revision{}, err
@@ -78,7 +79,7 @@ func (b *backend) keep(ctx context.Context, yaml []byte, cfg *config.Config, com
 	}
 	actor := api.ActorOf(ctx)
 	revision, err := b.shelf.add(yaml, api.Revision{
-		Time: b.events.now(), User: actor.User, Fingerprint: actor.Fingerprint, Comment: comment, Via: via,
+		Time: b.events.Now(), User: actor.User, Fingerprint: actor.Fingerprint, Comment: comment, Via: via,
 	})
 	if err == nil {
 		b.reconciler.saved = parsedOr(cfg, yaml)
@@ -110,7 +111,7 @@ func (b *backend) FormatState(ctx context.Context, device string, overwrite bool
 	}
 	b.board.update(func(s *api.Status) { s.Volatile = false })
 	b.gate.moved()
-	b.events.add(ctx, eventCommit, "state volume made on %s by %s", device, who(ctx))
+	b.events.Add(ctx, events.Commit, "state volume made on %s by %s", device, who(ctx))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"dipper/appliance/api"
 	"dipper/appliance/config"
 	"dipper/appliance/director"
+	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
 
@@ -140,7 +141,7 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 	var until time.Time
 	if v.For > 0 {
 		said.Until = r.uptime() + time.Duration(v.For)
-		until = r.events.now().Add(time.Duration(v.For))
+		until = r.events.Now().Add(time.Duration(v.For))
 	}
 	_, err = r.change(ctx, func(in *intent) { in.verbs = in.verbs.with(said, ids, in.config) })
 	if err != nil {
@@ -160,7 +161,7 @@ func (r *reconciler) setServer(ctx context.Context, v api.ServerVerb) ([]api.Ser
 			Connections: left[id],
 			Until:       until,
 		}
-		r.events.add(ctx, eventServer, "%s of %s: %s, weight %d, was %d", id, id.Service, v.Verb, result.Weight, result.Was)
+		r.events.Add(ctx, events.Server, "%s of %s: %s, weight %d, was %d", id, id.Service, v.Verb, result.Weight, result.Was)
 		results = append(results, result)
 	}
 	return results, nil
@@ -275,7 +276,7 @@ func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (in
 			return 0, errors.Join(err, again)
 		}
 	}
-	r.events.add(ctx, eventServer, "%d connections ended: of %s", ended, strings.TrimSpace(q.Service+" "+q.Server))
+	r.events.Add(ctx, events.Server, "%d connections ended: of %s", ended, strings.TrimSpace(q.Service+" "+q.Server))
 	return ended, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 	"dipper/appliance/hardware"
 	"dipper/appliance/network"
 	"dipper/appliance/network/capture"
@@ -188,7 +189,7 @@ func (b *backend) Timeouts(ctx context.Context) (api.Timeouts, error) {
 
 // Events answers what happened after an event.
 func (b *backend) Events(ctx context.Context, after int, follow bool) iter.Seq2[api.Event, error] {
-	return b.events.after(ctx, after, follow)
+	return b.events.After(ctx, after, follow)
 }
 
 // Capture writes what passes an interface, as pcap.
@@ -199,7 +200,7 @@ func (b *backend) Capture(ctx context.Context, q api.CaptureQuery, out io.Writer
 	if q.Count < 0 || q.Snap < 0 {
 		return &api.Error{Message: "capture: expected a count and a length of 0 or more"}
 	}
-	b.events.add(ctx, eventCommand, "capture of %s begins: %s", q.Interface, q.Filter)
+	b.events.Add(ctx, events.Command, "capture of %s begins: %s", q.Interface, q.Filter)
 	err := b.capture(ctx, capture.Query{Interface: q.Interface, Filter: q.Filter, Without: q.Without, Count: q.Count, Snap: uint32(min(q.Snap, math.MaxInt32))}, out)
 	if bad, ok := errors.AsType[*capture.Error](err); ok {
 		return &api.Error{Message: bad.Error(), Word: bad.Word + 1}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 )
 
 // lostPatience is how long an unconfirmed commit outlives the session that made
@@ -129,7 +130,7 @@ func (r *reconciler) sessionBegan(ctx context.Context, shell process) {
 	next := *r.pending
 	next.attendance = next.with(api.ActorOf(ctx), shell)
 	if longer := r.attend(next); longer {
-		r.events.add(ctx, eventCommit, "logs in: the unconfirmed commit of %s has %s again to be confirmed",
+		r.events.Add(ctx, events.Commit, "logs in: the unconfirmed commit of %s has %s again to be confirmed",
 			orRoot(next.Actor.User), (next.end() - r.uptime()).Round(time.Second))
 	}
 }
@@ -150,10 +151,10 @@ func (r *reconciler) sessionEnded(ctx context.Context, session string, lost bool
 	r.attend(next)
 	switch {
 	case next.end() != before:
-		r.events.add(ctx, eventCommit, "the session of %s was lost: the unconfirmed commit ends in %s unless somebody confirms it, or an administrator logs in",
+		r.events.Add(ctx, events.Commit, "the session of %s was lost: the unconfirmed commit ends in %s unless somebody confirms it, or an administrator logs in",
 			gone.User, lostPatience)
 	case lost && next.Lost && len(next.Present) > 0:
-		r.events.add(ctx, eventCommit, "the session of %s was lost: the unconfirmed commit goes on, because %s logged in since", gone.User, next.users())
+		r.events.Add(ctx, events.Commit, "the session of %s was lost: the unconfirmed commit goes on, because %s logged in since", gone.User, next.users())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/events"
 )
 
 // attempt is a commit of anna's, s1, that has ten minutes to be confirmed, and
@@ -238,7 +239,7 @@ func TestWhoIsTold(t *testing.T) {
 		if by := time.Until(a.backend.Status(t.Context(), -1).ConfirmBy); by != 8*time.Minute-20*time.Second {
 			t.Errorf("when bert is in: to be confirmed within %v", by)
 		}
-		said := strings.Join(eventsOf(t, a.backend, eventCommit), "\n")
+		said := strings.Join(eventsOf(t, a.backend, events.Commit), "\n")
 		for _, want := range []string{
 			"the session of anna was lost: the unconfirmed commit ends in 1m0s unless",
 			"logs in: the unconfirmed commit of anna has 7m40s again to be confirmed",
@@ -249,7 +250,7 @@ func TestWhoIsTold(t *testing.T) {
 		}
 		a.login("carla", "s3", api.Admin)
 		a.lose("s2")
-		said = strings.Join(eventsOf(t, a.backend, eventCommit), "\n")
+		said = strings.Join(eventsOf(t, a.backend, events.Commit), "\n")
 		if want := "the session of bert was lost: the unconfirmed commit goes on, because carla logged in since"; !strings.Contains(said, want) {
 			t.Errorf("not told: %q, in\n%s", want, said)
 		}

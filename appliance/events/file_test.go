@@ -1,4 +1,4 @@
-package appliance
+package events
 
 import (
 	"log/slog"
@@ -12,10 +12,10 @@ import (
 )
 
 // rememberedIn are the events that a control plane finds in a directory.
-func rememberedIn(t *testing.T, dir string) (*events, []api.Event) {
+func rememberedIn(t *testing.T, dir string) (*Record, []api.Event) {
 	t.Helper()
-	e := newEvents(time.Now, slog.New(slog.DiscardHandler))
-	e.keepIn(filepath.Join(dir, "events"))
+	e := New(time.Now, slog.New(slog.DiscardHandler))
+	e.KeepIn(filepath.Join(dir, "events"))
 	all, _ := e.since(0)
 	return e, all
 }
@@ -29,11 +29,11 @@ func TestEventsOutliveTheControlPlane(t *testing.T) {
 			t.Fatalf("after %d restarts: %+v", restart, found)
 		}
 		for i, event := range found {
-			if event.Number != i+1 || event.Text != "it happened" || event.Actor.User != "anna" || event.Kind != eventCommit || event.Time.IsZero() {
+			if event.Number != i+1 || event.Text != "it happened" || event.Actor.User != "anna" || event.Kind != Commit || event.Time.IsZero() {
 				t.Errorf("event %d is %+v", i+1, event)
 			}
 		}
-		e.add(anna, eventCommit, "it happened")
+		e.Add(anna, Commit, "it happened")
 	}
 }
 
@@ -45,20 +45,20 @@ func TestEventFilesAreBounded(t *testing.T) {
 		text  string
 		least int
 	}{
-		"many":  {3*eventsKept + 7, "x", eventsKept},
-		"large": {300, strings.Repeat("x", 20<<10), eventFileSize / (21 << 10)},
+		"many":  {3*maxKept + 7, "x", maxKept},
+		"large": {300, strings.Repeat("x", 20<<10), fileSize / (21 << 10)},
 	} {
 		dir := t.TempDir()
 		e, _ := rememberedIn(t, dir)
 		for range tt.count {
-			e.add(t.Context(), eventCommand, "%s", tt.text)
+			e.Add(t.Context(), Command, "%s", tt.text)
 		}
 		_, found := rememberedIn(t, dir)
-		if len(found) < tt.least || len(found) > eventsKept || found[len(found)-1].Number != tt.count {
+		if len(found) < tt.least || len(found) > maxKept || found[len(found)-1].Number != tt.count {
 			t.Errorf("%s: %d are left of %d, want %d at least", name, len(found), tt.count, tt.least)
 		}
 		for _, file := range []string{"events", "events.1"} {
-			if info, err := os.Stat(filepath.Join(dir, file)); err == nil && info.Size() > 2*eventFileSize {
+			if info, err := os.Stat(filepath.Join(dir, file)); err == nil && info.Size() > 2*fileSize {
 				t.Errorf("%s: %s has %d bytes", name, file, info.Size())
 			}
 		}
@@ -79,7 +79,7 @@ func TestHalfAnEvent(t *testing.T) {
 	if len(found) != 2 || found[0].Number != 3 {
 		t.Errorf("found %+v, want 3 and 4: there was a gap before", found)
 	}
-	e.add(t.Context(), eventServer, "disabled")
+	e.Add(t.Context(), Server, "disabled")
 	if _, found := rememberedIn(t, dir); len(found) != 3 || found[2].Number != 5 || found[2].Text != "disabled" {
 		t.Errorf("found %+v, want one more", found)
 	}

@@ -1,4 +1,4 @@
-package appliance
+package events
 
 import (
 	"bytes"
@@ -11,21 +11,21 @@ import (
 	"dipper/appliance/api"
 )
 
-// eventFileSize bounds each of the two files that keep events, in bytes.
-const eventFileSize = 1 << 20
+// fileSize bounds each of the two files that keep events, in bytes.
+const fileSize = 1 << 20
 
-// eventFile keeps events for a control plane that is restarted: a line of JSON
-// for each. A full file becomes PATH.1, in place of the one before.
-type eventFile struct {
+// file keeps events for a control plane that is restarted: a line of JSON for
+// each. A full file becomes PATH.1, in place of the one before.
+type file struct {
 	path  string
 	lines int
 	size  int
 }
 
-// openEventFile answers the events that were kept, the oldest first and
-// numbered without a gap. What a control plane that was killed left half
-// written is dropped.
-func openEventFile(path string) (*eventFile, []api.Event, error) {
+// openFile answers the events that were kept, the oldest first and numbered
+// without a gap. What a control plane that was killed left half written is
+// dropped.
+func openFile(path string) (*file, []api.Event, error) {
 	var kept []api.Event
 	for _, name := range [...]string{path + ".1", path} {
 		text, err := os.ReadFile(name)
@@ -34,8 +34,8 @@ func openEventFile(path string) (*eventFile, []api.Event, error) {
 		}
 		kept = readEvents(kept, text)
 	}
-	kept = kept[max(0, len(kept)-eventsKept):]
-	f := &eventFile{path: path}
+	kept = kept[max(0, len(kept)-maxKept):]
+	f := &file{path: path}
 	// They begin a file of their own, so that no half line is in the way.
 	text, err := writeEvents(kept)
 	if err != nil {
@@ -72,9 +72,9 @@ func readEvents(kept []api.Event, text []byte) []api.Event {
 	return kept
 }
 
-func writeEvents(events []api.Event) ([]byte, error) {
+func writeEvents(all []api.Event) ([]byte, error) {
 	var text bytes.Buffer
-	for _, event := range events {
+	for _, event := range all {
 		line, err := json.Marshal(event)
 		if err != nil {
 			return nil, fmt.Errorf("events: %w", err)
@@ -85,7 +85,7 @@ func writeEvents(events []api.Event) ([]byte, error) {
 }
 
 // add keeps one more. A nil file keeps nothing.
-func (f *eventFile) add(event api.Event) (err error) {
+func (f *file) add(event api.Event) (err error) {
 	if f == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (f *eventFile) add(event api.Event) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.lines == eventsKept || f.size+len(line) > eventFileSize && f.lines > 0 {
+	if f.lines == maxKept || f.size+len(line) > fileSize && f.lines > 0 {
 		if err := os.Rename(f.path, f.path+".1"); err != nil {
 			return fmt.Errorf("events: %w", err)
 		}
@@ -109,4 +109,14 @@ func (f *eventFile) add(event api.Event) (err error) {
 	}
 	f.lines, f.size = f.lines+1, f.size+len(line)
 	return nil
+}
+
+// replace writes a file so that a reader, who comes after a restart, sees the
+// old or the new one. The directory is in memory: there is nothing to sync.
+func replace(path string, text []byte) error {
+	next := path + ".new"
+	if err := os.WriteFile(next, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
 }

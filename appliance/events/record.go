@@ -1,4 +1,8 @@
-package appliance
+// Package events remembers what happened to the machine and on whose behalf, for
+// those who ask later, and wakes those who wait for news. It owns the events'
+// numbers, how many are remembered, and the files that keep them for the next
+// control plane; it must not know what follows from an event.
+package events
 
 import (
 	"context"
@@ -15,43 +19,42 @@ import (
 	"dipper/appliance/api"
 )
 
-// eventsKept is how many events are remembered; older ones are forgotten.
-const eventsKept = 4096
+// maxKept is how many events are remembered; older ones are forgotten.
+const maxKept = 4096
 
 // The kinds of events.
 const (
-	eventCommit  = "commit"
-	eventEdit    = "candidate" // somebody begins to edit
-	eventServer  = "server"
-	eventDrift   = "drift"
-	eventSession = "session"
-	eventCommand = "command"
-	eventRefused = "refused" // by the kernel
+	Commit  = "commit"    // what runs, or is saved, is another
+	Edit    = "candidate" // somebody begins to edit
+	Server  = "server"    // an operator said something of real servers
+	Drift   = "drift"     // the table was edited by somebody else
+	Session = "session"   // a login, its end, or one that was refused
+	Command = "command"   // what somebody typed
 )
 
-// events remembers what happened, for those who ask later, and wakes those who
-// wait for news. Everything in it is in the log too. What a file keeps of it
-// outlives the control plane, and not the machine.
-type events struct {
-	now func() time.Time
-	log *slog.Logger
+// Record is what happened. Everything in it is in the log too. What a file keeps
+// of it outlives the control plane, and not the machine.
+type Record struct {
+	clock func() time.Time
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	kept    []api.Event   // oldest first, numbered without a gap
 	last    int           // number of the youngest; 0: none yet
 	changed chan struct{} // closed and replaced with every event
-	file    *eventFile    // nil: nothing is kept
+	file    *file         // nil: nothing is kept
 }
 
-func newEvents(now func() time.Time, log *slog.Logger) *events {
-	return &events{now: now, log: log, changed: make(chan struct{})}
+// New makes a Record without events, which ends with the process.
+func New(now func() time.Time, log *slog.Logger) *Record {
+	return &Record{clock: now, log: log, changed: make(chan struct{})}
 }
 
-// keepIn goes on with the events that a file keeps, and keeps those to come.
-func (e *events) keepIn(path string) {
+// KeepIn goes on with the events that a file keeps, and keeps those to come.
+func (e *Record) KeepIn(path string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	file, kept, err := openEventFile(path)
+	file, kept, err := openFile(path)
 	if err != nil {
 		e.log.Error("events will not outlive the control plane", "error", err)
 		return
@@ -66,22 +69,25 @@ func (e *events) keepIn(path string) {
 // the consoles, where it would push the status away: they show what is worse
 // than Debug.
 func severity(kind string) slog.Level {
-	if kind == eventSession || kind == eventCommand {
+	if kind == Session || kind == Command {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
 }
 
-// add remembers that something happened on somebody's behalf.
-func (e *events) add(ctx context.Context, kind, format string, values ...any) {
-	event := api.Event{Time: e.now(), Kind: kind, Actor: api.ActorOf(ctx), Text: oneLine(fmt.Sprintf(format, values...))}
+// Now is the time of an event that happens now.
+func (e *Record) Now() time.Time { return e.clock() }
+
+// Add remembers that something happened on somebody's behalf.
+func (e *Record) Add(ctx context.Context, kind, format string, values ...any) {
+	event := api.Event{Time: e.Now(), Kind: kind, Actor: api.ActorOf(ctx), Text: oneLine(fmt.Sprintf(format, values...))}
 	e.log.Log(ctx, severity(kind), kind+": "+event.Text, actorFields(event.Actor)...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++
 	event.Number = e.last
-	if len(e.kept) == 2*eventsKept {
-		e.kept = append(e.kept[:0:0], e.kept[eventsKept:]...)
+	if len(e.kept) == 2*maxKept {
+		e.kept = append(e.kept[:0:0], e.kept[maxKept:]...)
 	}
 	e.kept = append(e.kept, event)
 	if err := e.file.add(event); err != nil {
@@ -92,15 +98,15 @@ func (e *events) add(ctx context.Context, kind, format string, values ...any) {
 	e.changed = make(chan struct{})
 }
 
-// maxEventText bounds what one event says, in bytes: a stranger who tries to
+// maxText bounds what one event says, in bytes: a stranger who tries to
 // log in chooses his name.
-const maxEventText = 4 << 10
+const maxText = 4 << 10
 
 // oneLine writes text so that it is one event wherever it is shown: what would
 // begin another line, or steer a terminal, is escaped as Go has it.
 func oneLine(text string) string {
-	if len(text) > maxEventText {
-		text = strings.ToValidUTF8(text[:maxEventText], "") + "..."
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "..."
 	}
 	if !strings.ContainsFunc(text, unprintable) && utf8.ValidString(text) {
 		return text
@@ -136,18 +142,18 @@ func actorFields(a api.Actor) []any {
 
 // since answers the events after a number, and a channel that is closed when
 // there are more.
-func (e *events) since(number int) ([]api.Event, <-chan struct{}) {
+func (e *Record) since(number int) ([]api.Event, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	kept := e.kept[max(0, len(e.kept)-eventsKept):]
+	kept := e.kept[max(0, len(e.kept)-maxKept):]
 	if known := number - (e.last - len(kept)); known > 0 {
 		kept = kept[min(known, len(kept)):]
 	}
 	return kept[:len(kept):len(kept)], e.changed
 }
 
-// after gives the events after a number and, with follow, those to come.
-func (e *events) after(ctx context.Context, number int, follow bool) iter.Seq2[api.Event, error] {
+// After gives the events after a number and, with follow, those to come.
+func (e *Record) After(ctx context.Context, number int, follow bool) iter.Seq2[api.Event, error] {
 	return func(yield func(api.Event, error) bool) {
 		for {
 			news, changed := e.since(number)

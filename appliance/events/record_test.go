@@ -1,4 +1,4 @@
-package appliance
+package events
 
 import (
 	"context"
@@ -12,24 +12,24 @@ import (
 )
 
 func TestEventsForgetTheOldest(t *testing.T) {
-	e := newEvents(time.Now, slog.New(slog.DiscardHandler))
-	for i := range 3 * eventsKept {
-		e.add(t.Context(), eventServer, "number %d", i+1)
+	e := New(time.Now, slog.New(slog.DiscardHandler))
+	for i := range 3 * maxKept {
+		e.Add(t.Context(), Server, "number %d", i+1)
 	}
 	numbers := func(after int) (all []int) {
-		for event := range e.after(t.Context(), after, false) {
+		for event := range e.After(t.Context(), after, false) {
 			all = append(all, event.Number)
 		}
 		return all
 	}
 	all := numbers(0)
-	if len(all) != eventsKept || all[0] != 2*eventsKept+1 || all[len(all)-1] != 3*eventsKept {
-		t.Errorf("%d events are kept, from %d to %d; want the last %d of %d", len(all), all[0], all[len(all)-1], eventsKept, 3*eventsKept)
+	if len(all) != maxKept || all[0] != 2*maxKept+1 || all[len(all)-1] != 3*maxKept {
+		t.Errorf("%d events are kept, from %d to %d; want the last %d of %d", len(all), all[0], all[len(all)-1], maxKept, 3*maxKept)
 	}
-	if rest := numbers(3*eventsKept - 2); len(rest) != 2 || rest[0] != 3*eventsKept-1 {
+	if rest := numbers(3*maxKept - 2); len(rest) != 2 || rest[0] != 3*maxKept-1 {
 		t.Errorf("after all but two: %v", rest)
 	}
-	if rest := numbers(3 * eventsKept); len(rest) != 0 {
+	if rest := numbers(3 * maxKept); len(rest) != 0 {
 		t.Errorf("after all: %v", rest)
 	}
 }
@@ -37,17 +37,17 @@ func TestEventsForgetTheOldest(t *testing.T) {
 func TestEventsAreFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		e := newEvents(time.Now, slog.New(slog.DiscardHandler))
+		e := New(time.Now, slog.New(slog.DiscardHandler))
 		seen := make(chan api.Event)
 		go func() {
 			defer close(seen)
-			for event := range e.after(ctx, 0, true) {
+			for event := range e.After(ctx, 0, true) {
 				seen <- event
 			}
 		}()
 		synctest.Wait()
 		anna := api.WithActor(t.Context(), api.Actor{User: "anna"})
-		e.add(anna, eventCommit, "revision %d", 7)
+		e.Add(anna, Commit, "revision %d", 7)
 		if got := <-seen; got.Text != "revision 7" || got.Actor.User != "anna" || got.Number != 1 || !got.Time.Equal(time.Now()) {
 			t.Errorf("followed %+v", got)
 		}
@@ -68,11 +68,11 @@ func TestEventsInLog(t *testing.T) {
 		}
 		return a
 	}})
-	e := newEvents(time.Now, slog.New(h))
+	e := New(time.Now, slog.New(h))
 	ctx := api.WithActor(t.Context(), api.Actor{User: "ann", From: "10.0.0.1"})
-	e.add(ctx, eventSession, "login")
-	e.add(ctx, eventCommand, "show version: ok")
-	e.add(ctx, eventCommit, "revision 2")
+	e.Add(ctx, Session, "login")
+	e.Add(ctx, Command, "show version: ok")
+	e.Add(ctx, Commit, "revision 2")
 	want := `level=DEBUG msg="session: login" user=ann from=10.0.0.1
 level=DEBUG msg="command: show version: ok" user=ann from=10.0.0.1
 level=INFO msg="commit: revision 2" user=ann from=10.0.0.1
@@ -93,8 +93,8 @@ func TestAnEventIsOneLine(t *testing.T) {
 		"\xff\xfe":                                            `\xff\xfe`,
 		strings.Repeat("ä", 1<<20):                            strings.Repeat("ä", 2<<10) + "...",
 	} {
-		e := newEvents(time.Now, slog.New(slog.DiscardHandler))
-		e.add(t.Context(), eventCommand, "%s", said)
+		e := New(time.Now, slog.New(slog.DiscardHandler))
+		e.Add(t.Context(), Command, "%s", said)
 		got, _ := e.since(0)
 		if got[0].Text != want {
 			t.Errorf("%.60q: got %.60q, want %.60q", said, got[0].Text, want)
