@@ -155,7 +155,7 @@ services:
 			"services.marked.real-servers: none: clients of firewall mark 7 are refused",
 			"services.ops.one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address",
 			"services.ops-sip-mark.one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address",
-			"services.sip.persistence.engine: sip reads only UDP: clients are told apart by their address",
+			"services.sip.persistence.engine: sip reads only UDP, and the kernel drops all that it cannot read: other protocols do not get through",
 			"services.sip.scheduler: none chooses no real server: new connections are refused",
 		}},
 		{"a network of IPv6 VIPs on the link", `role: director

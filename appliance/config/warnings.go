@@ -59,8 +59,8 @@ func (s Service) oddities() []string {
 		odd = append(odd, "protocol: the kernel sends ah and esp where the same client's UDP port 500 goes, and chooses no real server for them by themselves")
 	case s.OnePacket && !udp:
 		odd = append(odd, "one-packet: only UDP is scheduled so, and protocol has none")
-	case s.Persistence != nil && s.Persistence.Engine == "sip" && !udp:
-		odd = append(odd, "persistence.engine: sip reads only UDP: clients are told apart by their address")
+	case s.Persistence != nil && s.Persistence.Engine == "sip" && slices.ContainsFunc(s.Protocols, func(p Protocol) bool { return p != UDP }):
+		odd = append(odd, "persistence.engine: sip reads only UDP, and the kernel drops all that it cannot read: other protocols do not get through")
 	}
 	if s.OnePacket && udp && s.byNAT() && !s.answersAsCalls() {
 		odd = append(odd, "one-packet: the kernel keeps nothing by which it could rewrite the answers of real servers by nat: they leave with the real server's address")
