@@ -82,7 +82,12 @@ func BenchmarkServerWeight(b *testing.B) {
 }
 
 // BenchmarkCommit commits a candidate that says one weight of 10,000 anew.
-func BenchmarkCommit(b *testing.B) {
+func BenchmarkCommit(b *testing.B) { benchmarkCommit(b, api.CommitOptions{}) }
+
+// BenchmarkCheck checks such a candidate.
+func BenchmarkCheck(b *testing.B) { benchmarkCommit(b, api.CommitOptions{CheckOnly: true}) }
+
+func benchmarkCommit(b *testing.B, o api.CommitOptions) {
 	c := serveBare(b)
 	typed(b, c, manyRules(1000), "-R")
 	candidate, err := c.OpenCandidate(b.Context(), false)
@@ -96,7 +101,7 @@ func BenchmarkCommit(b *testing.B) {
 		if _, err := c.EditCandidate(b.Context(), candidate.ID, api.Edit{Kind: api.EditSet, Words: words}); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := c.Commit(b.Context(), candidate.ID, api.CommitOptions{}); err != nil {
+		if _, err := c.Commit(b.Context(), candidate.ID, o); err != nil {
 			b.Fatal(err)
 		}
 	}
