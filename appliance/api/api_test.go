@@ -142,6 +142,10 @@ func TestRefusals(t *testing.T) {
 			func() error { return c.End(ctx, "explode") },
 			`power: "explode": expected "reboot" or "poweroff"`,
 		},
+		"what this backend does not offer": {
+			func() error { _, err := c.Candidates(ctx); return err },
+			"GET /v1/candidates: there is no such call",
+		},
 		"too large": {
 			func() error { _, err := c.Apply(ctx, make([]byte, api.MaxConfigSize+1)); return err },
 			"configuration: larger than 16777216 bytes",

@@ -67,7 +67,7 @@ func Handler(b Backend) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", status(b))
 	mux.HandleFunc("GET /v1/boot", answer(func(r *http.Request) (any, error) { return b.Boot(r.Context()) }))
-	mux.HandleFunc("GET /v1/services", answer(func(r *http.Request) (any, error) { return b.Services(r.Context()) }))
+	mux.HandleFunc("GET /v1/services", inTurn(answer(func(r *http.Request) (any, error) { return b.Services(r.Context()) })))
 	mux.HandleFunc("GET /v1/log", answer(func(r *http.Request) (any, error) {
 		lines, err := number(r, "lines", 100, 0, maxLogLines)
 		if err != nil {
@@ -104,7 +104,13 @@ func Handler(b Backend) http.Handler {
 	if g, ok := b.(Gate); ok {
 		routeGate(mux, g)
 	}
+	mux.HandleFunc("/", unknown)
 	return acting(mux)
+}
+
+// unknown refuses a call that is none, or that this backend does not offer.
+func unknown(w http.ResponseWriter, r *http.Request) {
+	write(w, http.StatusNotFound, &Error{Message: fmt.Sprintf("%s %s: there is no such call", r.Method, r.URL.Path)})
 }
 
 func status(b Backend) http.HandlerFunc {
