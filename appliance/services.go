@@ -126,7 +126,7 @@ func describeServer(r ipvs.RealServerStatistics, configured config.RealServer, k
 func absentServer(r config.RealServer, v verb) api.RealServer {
 	out := api.RealServer{
 		Address:    netip.AddrPortFrom(r.Address, r.Port).String(),
-		Forward:    forwardNumber(r.Forward).String(),
+		Forward:    director.Forwarding(r.Forward).String(),
 		Configured: uint32(r.Weight),
 		State:      stateDown,
 		Reason:     "the kernel does not have it",
@@ -135,16 +135,6 @@ func absentServer(r config.RealServer, v verb) api.RealServer {
 		out.State, out.Reason = stateDisabled, v.reason()
 	}
 	return out
-}
-
-func forwardNumber(f config.Forward) ipvs.Forward {
-	switch f {
-	case config.NAT:
-		return ipvs.NAT
-	case config.TUN:
-		return ipvs.TUN
-	}
-	return ipvs.DR
 }
 
 // reason says what an operator made of a real server.

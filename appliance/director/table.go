@@ -100,7 +100,7 @@ func realServer(r config.RealServer) ipvs.RealServer {
 	out := ipvs.RealServer{
 		Address:        r.Address,
 		Port:           r.Port,
-		Forward:        forward(r.Forward),
+		Forward:        Forwarding(r.Forward),
 		Weight:         uint32(r.Weight),
 		UpperThreshold: uint32(r.UpperThreshold),
 		LowerThreshold: uint32(r.LowerThreshold),
@@ -111,7 +111,8 @@ func realServer(r config.RealServer) ipvs.RealServer {
 	return out
 }
 
-func forward(f config.Forward) ipvs.Forward {
+// Forwarding is the kernel's number of a way to forward.
+func Forwarding(f config.Forward) ipvs.Forward {
 	switch f {
 	case config.NAT:
 		return ipvs.NAT
