@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,6 +76,18 @@ func (c *Call[R]) Value(name string) string {
 		return w[0].Text
 	}
 	return ""
+}
+
+// Values are all that was given as a value of an argument or option, but for
+// some.
+func (c *Call[R]) Values(except ...string) []Word {
+	var all []Word
+	for _, name := range slices.Sorted(maps.Keys(c.values)) {
+		if !slices.Contains(except, name) {
+			all = append(all, c.values[name]...)
+		}
+	}
+	return all
 }
 
 // Words are the values of an argument that may be repeated, with their places.

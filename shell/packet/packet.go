@@ -85,7 +85,7 @@ func cooked(p []byte) string {
 	if len(p) < cookedHeader {
 		return short
 	}
-	way := "in  "
+	way := "in "
 	if p[10] == 4 { // PACKET_OUTGOING of uapi/linux/if_packet.h
 		way = "out "
 	}

@@ -110,9 +110,9 @@ func TestAnyLink(t *testing.T) {
 	if _, err := p.Write(bytesOf(t, text)); err != nil {
 		t.Fatal(err)
 	}
-	want := `00:00:00.000000 eth0    out 10.0.0.1:40000 > 192.168.4.15:80 TCP SYN seq 10 ack 0 win 64240, 0 bytes
-00:00:00.000000 eth0.10 in  ARP who has 192.168.4.100? tell 192.168.4.5
-00:00:00.000000 #9      in  ethertype 0x88cc, 2 bytes
+	want := `00:00:00.000000 eth0 out 10.0.0.1:40000 > 192.168.4.15:80 TCP SYN seq 10 ack 0 win 64240, 0 bytes
+00:00:00.000000 eth0.10 in ARP who has 192.168.4.100? tell 192.168.4.5
+00:00:00.000000 #9 in ethertype 0x88cc, 2 bytes
 00:00:00.000000 cut short
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {

@@ -92,16 +92,7 @@ func (p *Printer) on(data []byte) string {
 		return ""
 	}
 	if name, ok := p.Links[link(data)]; ok {
-		return fmt.Sprintf("%-*s ", p.widest(), name)
+		return name + " "
 	}
-	return fmt.Sprintf("%-*s ", p.widest(), fmt.Sprintf("#%d", link(data)))
-}
-
-// widest is how long names are.
-func (p *Printer) widest() int {
-	width := 0
-	for _, name := range p.Links {
-		width = max(width, len(name))
-	}
-	return width
+	return fmt.Sprintf("#%d ", link(data))
 }

@@ -3,12 +3,15 @@ package session
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"dipper/appliance/api"
+	"dipper/shell/grammar"
 )
 
 // moving is an appliance on which a virtual service gets another address, and
@@ -86,5 +89,27 @@ what you and somebody else changed is now as you have it:
 `
 	if diff := cmp.Diff(want, told(t, 0, "configure shared; set services web scheduler wlc; update; discard")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestBlame: a refusal that speaks of one value of the line points at it.
+func TestBlame(t *testing.T) {
+	server, service := grammar.Word{Text: "192.168.4.101", Start: 7, End: 20}, grammar.Word{Text: "web", Start: 35, End: 38}
+	for message, want := range map[string]string{
+		"there is no real server 192.168.4.101: there are 192.168.4.100:80": "192.168.4.101",
+		`capture: "web": there is no such interface`:                        "web",
+		"web has no real server 192.168.4.101":                              "", // either may be wrong
+		"there is no real server 192.168.4.10":                              "",
+		"the kernel refused it":                                             "",
+	} {
+		err := blame(fmt.Errorf("asked: %w", &api.Error{Message: message}), []grammar.Word{server, service})
+		got := ""
+		var at *blamed
+		if errors.As(err, &at) {
+			got = at.word.Text
+		}
+		if no, ok := asRefusal(err); got != want || !ok || no.Message != message {
+			t.Errorf("%s: points at %q, want %q; %v", message, got, want, err)
+		}
 	}
 }

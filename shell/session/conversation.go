@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -107,7 +108,7 @@ func (c *conversation) statement(ctx context.Context, line string, s grammar.Sta
 	parsed, err := grammar.Parse(c.table(), c.Actor.Role, s[0])
 	if err == nil {
 		text = redacted(s[0].Words, parsed)
-		err = c.run(ctx, line, parsed, s[1:])
+		err = blame(c.run(ctx, line, parsed, s[1:]), parsed.Values("comment"))
 	}
 	c.audit(ctx, text, c.Now().Sub(began), err)
 	return c.report(line, err)
@@ -214,6 +215,10 @@ func (c *conversation) report(line string, err error) int {
 		}
 		return exitMistake
 	case errors.As(err, &no):
+		var at *blamed
+		if errors.As(err, &at) {
+			c.point(line, &grammar.Mistake{Start: at.word.Start, End: at.word.End})
+		}
 		c.complain(no.Message, no.Details...)
 		if no.Exit != 0 {
 			return no.Exit
@@ -222,6 +227,40 @@ func (c *conversation) report(line string, err error) int {
 	}
 	c.complain(err.Error())
 	return exitFailed
+}
+
+// blamed is a refusal of the control plane that speaks of a word of the line.
+type blamed struct {
+	no   *api.Error
+	word grammar.Word
+}
+
+func (b *blamed) Error() string { return b.no.Error() }
+
+// Unwrap gives the refusal.
+func (b *blamed) Unwrap() error { return b.no }
+
+// blame finds the one value on the line that a refusal speaks of.
+func blame(err error, values []grammar.Word) error {
+	no, ok := asRefusal(err)
+	var mistake *grammar.Mistake
+	if !ok || errors.As(err, &mistake) {
+		return err
+	}
+	said := strings.FieldsFunc(no.Message, func(r rune) bool { return strings.ContainsRune(` "'`, r) })
+	for i, word := range said {
+		said[i] = strings.TrimRight(word, ":,;.")
+	}
+	var found []grammar.Word
+	for _, v := range values {
+		if len(v.Text) > 1 && slices.Contains(said, v.Text) {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 {
+		return err
+	}
+	return &blamed{no, found[0]}
 }
 
 func (c *conversation) complain(message string, details ...string) {

@@ -34,7 +34,7 @@ func exec(t testing.TB, f *fake, role api.Role, in, command string) (out, errOut
 // shown are the arguments that a show needs to show something.
 var shown = map[string][]string{
 	"service":       {"web", "web --json", "nothing"},
-	"services":      {"", "--exact", "--json"},
+	"services":      {"", "dns6", "wab", "--exact", "--json"},
 	"connections":   {"", "limit 2", "service dns6"},
 	"configuration": {"", "services", "| display set"},
 	"revisions":     {"", "compare 6"},

@@ -102,6 +102,15 @@ func states(style output.Style, s api.Service) string {
 	return style.Paint(mood, fmt.Sprintf("%d of %d", up, len(s.RealServers)))
 }
 
+// services are all, or the one that is asked for.
+func services(ctx context.Context, c *call) ([]api.Service, error) {
+	if !c.Has("service") {
+		return c.API.Services(ctx)
+	}
+	s, err := service(ctx, c)
+	return []api.Service{s}, err
+}
+
 // service finds the service that is asked for, by its name or address.
 func service(ctx context.Context, c *call) (api.Service, error) {
 	services, err := c.API.Services(ctx)

@@ -42,7 +42,7 @@ const (
 func Run(ctx context.Context, q Query, out io.Writer) error {
 	link, kind, err := find(q.Interface)
 	if err != nil {
-		return fmt.Errorf("capture: %s: %w", q.Interface, err)
+		return fmt.Errorf("capture: %q: %w", q.Interface, err)
 	}
 	program, err := q.program(kind)
 	if err != nil {
@@ -66,6 +66,9 @@ func Run(ctx context.Context, q Query, out io.Writer) error {
 	return errors.Join(err, conn.Close())
 }
 
+// errNoInterface says more than package net does, which names its system call.
+var errNoInterface = errors.New("there is no such interface; any stands for all")
+
 // find answers an interface and what its frames begin with.
 func find(name string) (*net.Interface, LinkType, error) {
 	if name == Any {
@@ -73,7 +76,7 @@ func find(name string) (*net.Interface, LinkType, error) {
 	}
 	link, err := net.InterfaceByName(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("there is no such interface: %w", err)
+		return nil, 0, errNoInterface
 	}
 	ethernet, err := hasEthernet(name)
 	if ethernet {
