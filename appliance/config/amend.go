@@ -17,10 +17,13 @@ func Amend(known *Config, excerpt []byte) (amended *Config, ok bool) {
 	next.Services = slices.Clone(known.Services)
 	for _, edited := range part.Services {
 		i, found := next.find(edited.Name)
-		if !found || !edited.takes(&known.Services[i]) || known.balances(&edited) {
+		switch {
+		case !found || !edited.takes(&known.Services[i]):
 			return nil, false
-		}
-		if !edited.equal(&known.Services[i]) {
+		case edited.equal(&known.Services[i]):
+		case known.balances(&edited):
+			return nil, false
+		default:
 			next.Services[i] = edited
 		}
 	}

@@ -76,16 +76,21 @@ func (t scalarType[T]) of(reference Reference) scalarType[T] {
 
 // table is the keys of a section, bound to one value that every section of
 // its kind is read into in turn: making the keys for each of 100,000 real
-// servers would cost more than reading them.
+// servers would cost more than reading them. They are made when the first one
+// is read: most files have few kinds.
 type table[T any] struct {
 	current T
-	keys    []key
+	bind    func(*T) []key
+	bound   []key // nil: not yet
 }
 
-func tableOf[T any](keys func(*T) []key) *table[T] {
-	t := new(table[T])
-	t.keys = keys(&t.current)
-	return t
+func tableOf[T any](keys func(*T) []key) *table[T] { return &table[T]{bind: keys} }
+
+func (t *table[T]) keys() []key {
+	if t.bound == nil {
+		t.bound = t.bind(&t.current)
+	}
+	return t.bound
 }
 
 // required marks a key that must be there.
@@ -216,7 +221,7 @@ func sections[T any](into *field[[]field[T]], keys func(*T) []key, identity ...s
 				return items.read(d, at, n)
 			})
 		},
-		about: func() Schema { return Schema{Kind: KindSections, Keys: describe(items.keys), Identity: identity} },
+		about: func() Schema { return Schema{Kind: KindSections, Keys: describe(items.keys()), Identity: identity} },
 	}
 }
 
@@ -243,20 +248,20 @@ func section[T any](into *field[T], keys func(*T) []key) reader {
 	known := tableOf(keys)
 	return reader{
 		read:  func(d *decoder, at place, n *node) { *into = known.read(d, at, n) },
-		about: func() Schema { return Schema{Kind: KindSection, Keys: describe(known.keys)} },
+		about: func() Schema { return Schema{Kind: KindSection, Keys: describe(known.keys())} },
 	}
 }
 
 func (t *table[T]) read(d *decoder, at place, n *node) field[T] {
 	read := field[T]{at: at, given: true}
 	if n.kind != mappingNode {
-		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(t.keys), missingSpace(n.text)))
+		d.report(at, wrongKind(n, "a mapping with the keys "+keyNames(t.keys()), missingSpace(n.text)))
 		return read
 	}
 	read.valid = true
 	var none T
 	t.current = none
-	d.mapping(at.path, n, t.keys)
+	d.mapping(at.path, n, t.keys())
 	read.value = t.current
 	return read
 }
@@ -282,7 +287,7 @@ func entries[T any](into *field[[]named[T]], what string, name func(string) *fau
 	}
 	return reader{
 		read:  read,
-		about: func() Schema { return Schema{Kind: KindEntries, Keys: describe(items.keys), Entry: what} },
+		about: func() Schema { return Schema{Kind: KindEntries, Keys: describe(items.keys()), Entry: what} },
 	}
 }
 

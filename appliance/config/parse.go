@@ -56,7 +56,7 @@ func (d *decoder) root(n *node) field[fileConfig] {
 	at := place{n.line, n.column, ""}
 	top := tableOf((*fileConfig).keys)
 	if n.kind != mappingNode {
-		bad := wrongKind(n, "a mapping with the keys "+keyNames(top.keys), missingSpace(n.text))
+		bad := wrongKind(n, "a mapping with the keys "+keyNames(top.keys()), missingSpace(n.text))
 		bad.problem = "the whole file " + bad.problem
 		d.report(at, bad)
 		return field[fileConfig]{at: at, given: true}

@@ -89,7 +89,7 @@ func (s Schema) key(name string) (Schema, bool) {
 // Describe returns the schema of the whole configuration.
 func Describe() Schema {
 	top := tableOf((*fileConfig).keys)
-	return Schema{Kind: KindSection, Keys: describe(top.keys)}
+	return Schema{Kind: KindSection, Keys: describe(top.keys())}
 }
 
 func describe(keys []key) []Schema {
