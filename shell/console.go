@@ -275,11 +275,12 @@ func (c *console) actor(g access.Grant, id string) api.Actor {
 // nothing for long.
 func (c *console) work(ctx context.Context, g access.Grant, device tty, view *view) error {
 	who := c.actor(g, newID())
+	plane := plane{c.gate, c.log, ctx.Done()}
 	ctx, cancel := context.WithCancel(api.WithActor(ctx, who))
 	defer cancel()
 	defer context.AfterFunc(ctx, view.close)()
 	c.note(ctx, who, "login by "+g.Means+" on "+c.name, "ok")
-	tellBegin(ctx, c.gate, c.log)
+	plane.tellBegin(ctx)
 	size := device.Size()
 	serial := size.Width == 0
 	if serial {
@@ -298,7 +299,7 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 		}
 	}
 	c.note(ctx, who, "logout", "ok")
-	tellEnd(ctx, c.gate, c.log, who.Session, lost || ctx.Err() != nil)
+	plane.tellEnd(ctx, who.Session, lost || ctx.Err() != nil)
 	_, err = io.WriteString(device, "\r\n")
 	return err
 }

@@ -151,8 +151,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// visit uses a terminal for an hour, and answers what was to be seen on it.
-func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gossh.Session) error, typed time.Duration) string {
+// enter logs in over wires.
+func enter(t *testing.T, ctx context.Context, s *SSH, joe *person) *gossh.Client {
 	there, back := newWire(), newWire()
 	s.arrived(ctx, end{in: there, out: back})
 	conn, channels, requests, err := gossh.NewClientConn(end{in: back, out: there}, "", &gossh.ClientConfig{
@@ -161,7 +161,12 @@ func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gos
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := gossh.NewClient(conn, channels, requests)
+	return gossh.NewClient(conn, channels, requests)
+}
+
+// visit uses a terminal for an hour, and answers what was to be seen on it.
+func visit(t *testing.T, ctx context.Context, s *SSH, joe *person, use func(*gossh.Session) error, typed time.Duration) string {
+	c := enter(t, ctx, s, joe)
 	defer c.Close()
 	work, err := c.NewSession()
 	if err != nil {

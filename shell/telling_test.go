@@ -49,8 +49,7 @@ func TestLoginsAreTold(t *testing.T) {
 	forced := one(bot).Users[0]
 	forced.Keys[0] = `command="show services" ` + forced.Keys[0]
 	a.Users = append(a.Users, forced)
-	var s *server
-	s = start(t, a, func(srv *SSH) {
+	s := start(t, a, func(srv *SSH) {
 		gate := srv.Gate.(*gate)
 		srv.Begin = func(w session.Session) Conversation { return welcomed{w, gate} }
 	})
@@ -111,32 +110,41 @@ func (r *restarting) SessionEnded(ctx context.Context, _ string, _ bool) error {
 }
 
 // TestToldWhenThePlaneIsBack: what happens while the control plane is restarted
-// is told when it is back, by somebody who may be gone himself.
+// is told when it is back, by somebody who may be gone himself; and nobody waits
+// for one that has ended with the machine.
 func TestToldWhenThePlaneIsBack(t *testing.T) {
 	const forever = 1 << 30
 	refused := &api.Error{Message: "it is another's"}
+	login := func(p plane, ctx context.Context) { p.tellBegin(ctx) }
+	end := func(p plane, ctx context.Context) { p.tellEnd(ctx, "s1", true) }
 	for name, tt := range map[string]struct {
 		plane  *restarting
-		tell   func(context.Context, api.Gate, *slog.Logger)
+		tell   func(plane, context.Context)
+		over   time.Duration // when the shell ends
 		took   time.Duration
 		warned bool
 	}{
-		"login, at once":     {&restarting{}, tellBegin, 0, false},
-		"login, restarted":   {&restarting{away: 5}, tellBegin, 5 * tellInterval, false},
-		"login, away":        {&restarting{away: forever}, tellBegin, arrivalPatience, true},
-		"login, refused":     {&restarting{away: 1, after: refused}, tellBegin, tellInterval, true},
-		"end, restarted":     {&restarting{away: 40}, ended, 40 * tellInterval, false},
-		"end, away":          {&restarting{away: forever}, ended, auditPatience, true},
-		"end, refused":       {&restarting{after: refused}, ended, 0, true},
-		"end, told at once ": {&restarting{}, ended, 0, false},
+		"login, at once":                {&restarting{}, login, time.Hour, 0, false},
+		"login, restarted":              {&restarting{away: 5}, login, time.Hour, 5 * tellInterval, false},
+		"login, away":                   {&restarting{away: forever}, login, time.Hour, arrivalPatience, true},
+		"login, refused":                {&restarting{away: 1, after: refused}, login, time.Hour, tellInterval, true},
+		"end, at once":                  {&restarting{}, end, time.Hour, 0, false},
+		"end, restarted":                {&restarting{away: 40}, end, time.Hour, 40 * tellInterval, false},
+		"end, away":                     {&restarting{away: forever}, end, time.Hour, auditPatience, true},
+		"end, refused":                  {&restarting{after: refused}, end, time.Hour, 0, true},
+		"end, with the machine":         {&restarting{away: forever}, end, 0, 0, true},
+		"end, while the machine does":   {&restarting{away: forever}, end, tellInterval / 2, tellInterval / 2, true},
+		"end, before the control plane": {&restarting{}, end, 0, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel() // the session is over
+				over, stop := context.WithTimeout(t.Context(), tt.over)
+				defer stop()
 				var said strings.Builder
 				began := time.Now()
-				tt.tell(ctx, tt.plane, slog.New(slog.NewTextHandler(&said, nil)))
+				tt.tell(plane{tt.plane, slog.New(slog.NewTextHandler(&said, nil)), over.Done()}, ctx)
 				if took := time.Since(began); took != tt.took || (said.Len() > 0) != tt.warned {
 					t.Errorf("took %v, want %v; said %q", took, tt.took, &said)
 				}
@@ -145,6 +153,47 @@ func TestToldWhenThePlaneIsBack(t *testing.T) {
 	}
 }
 
-func ended(ctx context.Context, gate api.Gate, log *slog.Logger) {
-	tellEnd(ctx, gate, log, "s1", true)
+// TestEndIsNotHeldUp ends the shell with a session in it when the control plane
+// is gone already, as at the end of a machine.
+func TestEndIsNotHeldUp(t *testing.T) {
+	joe := newPerson(t, "joe")
+	a := one(joe)
+	a.Listen = []string{}
+	gone := &left{gate: newGate(t, a)}
+	synctest.Test(t, func(t *testing.T) {
+		s := &SSH{Gate: gone, Begin: func(s session.Session) Conversation { return ticker{s} }, Log: slog.New(slog.DiscardHandler)}
+		gone.changed, gone.more = make(chan struct{}), make(chan struct{}) // of this bubble
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- s.Run(ctx) }()
+		synctest.Wait()
+		if err := s.loadHostKey(ctx, true); err != nil { // it listens nowhere
+			t.Fatal(err)
+		}
+		c := enter(t, ctx, s, joe)
+		defer c.Close()
+		if err := openSession(t, c).Start("monitor services"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); gone.asked != 1 || took > time.Second {
+			t.Errorf("told the end %d times, for %v", gone.asked, took)
+		}
+	})
+}
+
+// left is a control plane that has ended.
+type left struct {
+	*gate
+	asked int
+}
+
+func (l *left) SessionEnded(context.Context, string, bool) error {
+	l.asked++
+	return errors.New("connection refused")
 }
