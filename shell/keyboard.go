@@ -178,10 +178,12 @@ const answerTime = 500 * time.Millisecond
 var assumed = session.Size{Width: 80, Height: 24}
 
 // askSize moves the cursor as far down and right as it goes and asks where it
-// is, which is the size of the window. A serial line has no other way.
+// is, which is the size of the window. A serial line has no other way. Before
+// that it has lines go on below at the margin (DECAWM): SeaBIOS turned it off,
+// and what is longer would be lost.
 func askSize(v *view, out io.Writer) session.Size {
-	const saveMoveAskRestore = "\x1b7\x1b[999;999H\x1b[6n\x1b8"
-	if _, err := io.WriteString(out, saveMoveAskRestore); err != nil {
+	const wrapSaveMoveAskRestore = "\x1b[?7h\x1b7\x1b[999;999H\x1b[6n\x1b8"
+	if _, err := io.WriteString(out, wrapSaveMoveAskRestore); err != nil {
 		return assumed
 	}
 	timer := time.NewTimer(answerTime)
