@@ -31,9 +31,9 @@ func (m moving) EditCandidate(ctx context.Context, id string, e api.Edit) (api.C
 	return k, err
 }
 
-// told runs a line as an administrator with a window of some width, or without
+// said runs a line as an administrator with a window of some width, or without
 // one.
-func told(t *testing.T, width int, line string) string {
+func said(t *testing.T, width int, line string) string {
 	t.Helper()
 	var out bytes.Buffer
 	s := &Session{API: moving{newFake()}, Actor: api.Actor{User: "ann", Role: api.Admin}, In: strings.NewReader(""), Out: &out, Err: &out}
@@ -71,10 +71,11 @@ kernel edits:
     # ends the connections of this virtual service: its
     # address cannot be edited
 connections that would not survive:
-  service "web": 17 connections end: ipvsadm -D -t 192.168.4.14:80
+  service "web": 17 connections end: ipvsadm -D -t
+  192.168.4.14:80
 `},
 	} {
-		if diff := cmp.Diff(tt.want, told(t, tt.width, tt.line)); diff != "" {
+		if diff := cmp.Diff(tt.want, said(t, tt.width, tt.line)); diff != "" {
 			t.Errorf("%s in %d columns (-want +got):\n%s", tt.line, tt.width, diff)
 		}
 	}
@@ -87,7 +88,7 @@ func TestUpdateTellsOfClashes(t *testing.T) {
 what you and somebody else changed is now as you have it:
   services web scheduler: yours is wlc, and meanwhile it became lc
 `
-	if diff := cmp.Diff(want, told(t, 0, "configure shared; set services web scheduler wlc; update; discard")); diff != "" {
+	if diff := cmp.Diff(want, said(t, 0, "configure shared; set services web scheduler wlc; update; discard")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

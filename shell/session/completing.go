@@ -137,6 +137,14 @@ func (p prompter) Help(ctx context.Context, line string) string {
 // explain shows a mistake in the line before its end.
 func (p prompter) explain(line string, err error) string { return "  " + err.Error() }
 
+// told says what a value is, and what it is at present.
+func told(help, state string) string {
+	if help == "" || state == "" {
+		return help + state
+	}
+	return help + " (" + state + ")"
+}
+
 // list writes an offer as help.
 func (p prompter) list(o offer) string {
 	style := p.style()
@@ -149,7 +157,7 @@ func (p prompter) list(o offer) string {
 		if word == "" {
 			continue
 		}
-		t.Row("  "+cells.Safe(grammar.Quote(word)), strings.TrimSpace(cells.Safe(v.State)+"  "+cells.Safe(v.Help)))
+		t.Row("  "+cells.Safe(grammar.Quote(word)), told(cells.Safe(v.Help), cells.Safe(v.State)))
 	}
 	for _, v := range o.values {
 		if v.Word == "" {

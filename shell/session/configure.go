@@ -112,7 +112,16 @@ func (c *conversation) enterCandidate(k *api.Candidate) {
 // say tells the user something that is no answer: scripts do not see it among
 // the output.
 func (c *call) say(mood output.Mood, format string, args ...any) {
-	fmt.Fprintf(c.errOut, "%s\n", c.style.Paint(mood, fmt.Sprintf(format, args...)))
+	for _, l := range cells.Wrap(fmt.Sprintf(format, args...), c.style.Width) {
+		fmt.Fprintf(c.errOut, "%s\n", c.style.Paint(mood, l))
+	}
+}
+
+// sentence is an answer in words.
+func (c *call) sentence(format string, args ...any) {
+	for _, l := range cells.Wrap(fmt.Sprintf(format, args...), c.style.Width) {
+		c.printf("%s\n", l)
+	}
 }
 
 // edit makes an edit of the words after the verb, below the present level.
@@ -164,9 +173,7 @@ func updateCandidate(ctx context.Context, c *call) error {
 	}
 	c.say(output.Warning, "what you and somebody else changed is now as you have it:")
 	for _, clash := range c.candidate.Clashes {
-		for _, l := range cells.Wrap("  "+cells.Safe(clash), c.style.Width) {
-			c.say(output.Warning, "%s", l)
-		}
+		c.say(output.Warning, "  %s", cells.Safe(clash))
 	}
 	return nil
 }
@@ -363,7 +370,7 @@ func (c *call) committed(done api.Committed, o api.CommitOptions) error {
 		c.printf("the configuration is correct; nothing was changed\n")
 		return nil
 	}
-	c.section("warnings", safe(done.Warnings), output.Warning)
+	c.section("warnings", done.Warnings, output.Warning)
 	c.edits("kernel edits that could not keep connections", withReasons(done.Comparison))
 	edits := fmt.Sprintf("%d kernel edits", len(done.Plan))
 	if len(done.Plan) == 1 {
@@ -371,7 +378,7 @@ func (c *call) committed(done api.Committed, o api.CommitOptions) error {
 	}
 	switch {
 	case !done.ConfirmBy.IsZero():
-		c.printf("committed with %s; it is undone in %s unless you \"confirm\"\n", edits, inFuture(c.style, done))
+		c.sentence("committed with %s; it is undone in %s unless you \"confirm\"", edits, inFuture(c.style, done))
 	case done.Revision > 0:
 		c.printf("committed as revision %d with %s\n", done.Revision, edits)
 	default:

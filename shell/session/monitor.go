@@ -136,15 +136,17 @@ func monitorServices(ctx context.Context, c *call, size terminal.Size) ([]string
 	if err != nil {
 		return nil, err
 	}
-	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", "~>Inactive", "~>New/s", "~>In", "~>Out")
+	// The room for rates is always the same: columns that come and go with the
+	// traffic cannot be watched.
+	t := c.style.Table("Service", "Address", ">Weight", "State", ">Active", "~>New/s", "~>        In", "~>       Out", "~>Inactive")
 	for _, s := range services {
 		active, inactive := connectionsOf(s)
-		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(inactive), c.style.Count(s.Statistics.ConnectionRate),
-			c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate))
+		t.Row(orDash(s.Name), s.Protocol+" "+s.Listen, "", states(c.style, s), c.style.Count(active), c.style.Count(s.Statistics.ConnectionRate),
+			c.style.BitRate(s.Statistics.InByteRate), c.style.BitRate(s.Statistics.OutByteRate), c.style.Count(inactive))
 		for _, rs := range byAddress(s.RealServers) {
 			t.Row("", "  "+rs.Address, weight(rs), paintServer(c.style, rs), c.style.Count(uint64(rs.ActiveConnections)),
-				c.style.Count(uint64(rs.InactiveConnections)), c.style.Count(rs.Statistics.ConnectionRate),
-				c.style.BitRate(rs.Statistics.InByteRate), c.style.BitRate(rs.Statistics.OutByteRate))
+				c.style.Count(rs.Statistics.ConnectionRate), c.style.BitRate(rs.Statistics.InByteRate), c.style.BitRate(rs.Statistics.OutByteRate),
+				c.style.Count(uint64(rs.InactiveConnections)))
 		}
 	}
 	return fitted(append([]string{c.heading("services")}, t.Lines()...), size), nil

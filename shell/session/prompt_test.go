@@ -145,10 +145,10 @@ ann@lb1# _`)
 		d.types(ctrlL, "edit services web", enter, ctrlL, "set ", tab, "?")
 		d.sees(`
 ann@lb1# set
-  scheduler  wrr  which real server gets the next connection
+  scheduler  which real server gets the next connection (wrr)
   listen     VIP and port
 ann@lb1# set
-  scheduler  wrr  which real server gets the next connection
+  scheduler  which real server gets the next connection (wrr)
   listen     VIP and port
 ann@lb1# set _`)
 		d.types(ctrlL, "sch", tab, "lcss", enter)

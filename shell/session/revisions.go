@@ -128,8 +128,8 @@ func drawComparison(c *call, k api.Comparison) error {
 		c.printf("%s\n", paintDifference(c.style, cells.Safe(l)))
 	}
 	c.edits("kernel edits", k.Plan)
-	c.section("connections that would not survive", safe(k.Disturbed), output.Bad)
-	c.section("warnings", safe(k.Warnings), output.Warning)
+	c.section("connections that would not survive", k.Disturbed, output.Bad)
+	c.section("warnings", k.Warnings, output.Warning)
 	return nil
 }
 
@@ -185,20 +185,24 @@ func (c *call) edits(heading string, plan []string) {
 			}
 		}
 		for _, part := range parts {
-			lines = append(lines, c.style.Paint(mood, part))
+			lines = append(lines, "  "+c.style.Paint(mood, part)+"\n")
 		}
 	}
-	c.section(heading, lines, output.Plain)
+	if len(lines) > 0 {
+		c.printf("%s:\n%s", heading, strings.Join(lines, ""))
+	}
 }
 
-// section writes lines under a heading; without lines nothing.
+// section writes sentences under a heading; without any, nothing.
 func (c *call) section(heading string, lines []string, mood output.Mood) {
 	if len(lines) == 0 {
 		return
 	}
 	c.printf("%s:\n", heading)
 	for _, l := range lines {
-		c.printf("  %s\n", c.style.Paint(mood, l))
+		for _, part := range cells.Wrap("  "+cells.Safe(l), c.style.Width) {
+			c.printf("%s\n", c.style.Paint(mood, part))
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func showTable() []*command {
 		showRevisions(),
 		show("routes", "the routing table", fetch(Appliance.Routes), drawRoutes),
 		taking(show("service", "everything about one virtual service", service, drawService), serviceArg),
-		taking(show("services", "virtual services and their real servers", services, drawServices), optional(serviceArg)),
+		abbreviated("serv", taking(show("services", "virtual services and their real servers", services, drawServices), optional(serviceArg))),
 		show("statistics", "counters of services and real servers", fetch(Appliance.Services), drawStatistics),
 		show("status", "what this machine is and how it is", fetch(Appliance.Status), drawStatus),
 		show("sysctls", "kernel settings that the appliance set", fetch(Appliance.Sysctls), drawSysctls),

@@ -114,6 +114,12 @@ func taking(c *command, args ...grammar.Arg) *command {
 	return c
 }
 
+// abbreviated gives a command an abbreviation that others begin with too.
+func abbreviated(short string, c *command) *command {
+	c.Short = short
+	return c
+}
+
 // option is one with a value.
 func option(name, help string, arg grammar.Arg) grammar.Option {
 	return grammar.Option{Name: name, Help: help, Arg: &arg}
