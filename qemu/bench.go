@@ -23,6 +23,12 @@ type figures struct {
 	Forwarding *forwarding.Report `json:"forwarding,omitempty"`
 }
 
+// benchOptions are what is measured.
+type benchOptions struct {
+	bench.Options
+	connections int // control.Options.Connections
+}
+
 // benchParts are what can be measured, in the order of measuring.
 var benchParts = []string{"boot", "control", "forwarding"}
 
@@ -33,12 +39,13 @@ func runBench(ctx context.Context, arguments []string) error {
 	parts := flags.String("parts", strings.Join(benchParts, ","), "what to measure")
 	runs := flags.Int("runs", 5, "boots of each system")
 	withoutDebian := flags.Bool("without-debian", false, "boot, control: leave the reference out")
+	connections := flags.Int("connections", 0, "control: only read so many connections; a million take an hour")
 	if err := flags.Parse(arguments); err != nil {
 		return exitStatus(2) // flags has said why
 	}
 	wanted := strings.Split(*parts, ",")
 	known := func(part string) bool { return slices.Contains(benchParts, part) }
-	if *runs < 1 || flags.NArg() > 0 || !all(wanted, known) {
+	if *runs < 1 || *connections < 0 || flags.NArg() > 0 || !all(wanted, known) {
 		flags.Usage()
 		return exitStatus(2)
 	}
@@ -52,7 +59,8 @@ func runBench(ctx context.Context, arguments []string) error {
 	}
 	var f figures
 	for _, part := range wanted {
-		if err := f.measure(ctx, part, d, options, bench.Options{Runs: *runs, WithoutDebian: *withoutDebian, Log: os.Stderr}); err != nil {
+		o := benchOptions{bench.Options{Runs: *runs, WithoutDebian: *withoutDebian, Log: os.Stderr}, *connections}
+		if err := f.measure(ctx, part, d, options, o); err != nil {
 			return fmt.Errorf("bench: %s: %w", part, err)
 		}
 	}
@@ -68,17 +76,17 @@ func all(words []string, is func(string) bool) bool {
 }
 
 // measure measures one part and prints its table.
-func (f *figures) measure(ctx context.Context, part string, d *lab.Description, l lab.Options, o bench.Options) error {
+func (f *figures) measure(ctx context.Context, part string, d *lab.Description, l lab.Options, o benchOptions) error {
 	switch part {
 	case "boot":
-		report, err := bench.Run(ctx, d, l, o)
+		report, err := bench.Run(ctx, d, l, o.Options)
 		if err != nil {
 			return err
 		}
 		f.Report = &report
 		return report.Print(os.Stdout)
 	case "control":
-		report, err := control.Run(ctx, control.Options{Lab: l, WithoutDebian: o.WithoutDebian, Log: os.Stderr})
+		report, err := control.Run(ctx, control.Options{Lab: l, WithoutDebian: o.WithoutDebian, Connections: o.connections, Log: os.Stderr})
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ const usage = `usage: go run ./qemu COMMAND
 
   lab SCENARIO                  boot examples/SCENARIO and keep it up until Ctrl-C
   demo                          boot S1, S2 and S3, send traffic, print what went where
-  bench [-parts boot,control,forwarding] [-o FILE] [-runs N] [-without-debian]
+  bench [-parts boot,control,forwarding] [-o FILE] [-runs N] [-without-debian] [-connections N]
                                 measure boots beside Debian, work on the table, packets
 
 and while a lab is up, from another terminal:

@@ -45,7 +45,10 @@ var guest embed.FS
 type Options struct {
 	Lab           lab.Options
 	WithoutDebian bool // the reference takes most of the time
-	Log           io.Writer
+	// Connections, if not 0, are how many are read, and nothing else is
+	// measured. A million take an hour.
+	Connections int
+	Log         io.Writer
 }
 
 // guestMemory has room for 110,000 rules and the connections, in MiB.
@@ -71,9 +74,8 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
-	counted := func(c *machine.Config) error {
-		c.CountInstructions, c.Memory = true, guestMemory
-		return nil
+	if o.Connections > 0 {
+		return manyConnections(ctx, o, requests)
 	}
 	if !o.WithoutDebian {
 		fmt.Fprintln(o.Log, "the table, by Debian's programs")
@@ -86,6 +88,33 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	r.Dipper, err = measure(ctx, o, "director.sh", &lab.Node{Reference: true, Config: []byte(director), Change: counted}, requests)
 	return r, err
 }
+
+// counted is a machine that counts instructions.
+func counted(c *machine.Config) error {
+	c.CountInstructions, c.Memory = true, guestMemory
+	return nil
+}
+
+// manyConnections measures one client's of very many, which both programs read
+// in the same guest: making them takes time, too.
+func manyConnections(ctx context.Context, o Options, requests []byte) (r Report, err error) {
+	fmt.Fprintf(o.Log, "one client's of %d connections\n", o.Connections)
+	node := &lab.Node{Reference: true, Config: []byte(director), Change: func(c *machine.Config) error {
+		c.CommandLine += connectionRows
+		return counted(c)
+	}}
+	both, err := measure(ctx, o, "connections.sh", node, requests)
+	r.Dipper = both
+	const theirs = "ipvsadm-connections"
+	if cost, measured := both.Millions[theirs]; measured {
+		delete(both.Millions, theirs)
+		r.Reference.Millions = map[string]float64{"connections": cost}
+	}
+	return r, err
+}
+
+// connectionRows are as many as a million connections want (docs/ipvs.md).
+const connectionRows = " ip_vs.conn_tab_bits=20"
 
 // buildRequests builds the program that asks on an open connection.
 func buildRequests(ctx context.Context, dir string) ([]byte, error) {
@@ -107,6 +136,7 @@ func measure(ctx context.Context, o Options, script string, node *lab.Node, in [
 	if err != nil {
 		return costs, err
 	}
+	text = o.variables() + text
 	node.Name, node.LANs = "director", []string{"lan"}
 	o.Lab.Dir = filepath.Join(o.Lab.Dir, strings.TrimSuffix(script, ".sh"))
 	c, err := lab.Start(ctx, &lab.Description{Name: "bench-control", Nodes: []*lab.Node{node}}, o.Lab)
@@ -119,6 +149,20 @@ func measure(ctx context.Context, o Options, script string, node *lab.Node, in [
 		return costs, fmt.Errorf("%s: %w\n%s", script, err, said)
 	}
 	return parse(said)
+}
+
+// variables are what the scripts are told.
+func (o Options) variables() string {
+	var b strings.Builder
+	if o.Connections > 0 {
+		fmt.Fprintf(&b, "connections=%d\n", o.Connections)
+	}
+	withDebian := "yes"
+	if o.WithoutDebian {
+		withDebian = ""
+	}
+	fmt.Fprintf(&b, "with_debian=%s\n", withDebian)
+	return b.String()
 }
 
 func scriptText(name string) (string, error) {

@@ -26,14 +26,14 @@ func TestParse(t *testing.T) {
 
 func TestPrint(t *testing.T) {
 	r := Report{
-		Dipper:    Costs{Millions: map[string]float64{"load": 700, "load-10000": 8400}},
+		Dipper:    Costs{Millions: map[string]float64{"load": 700, "load-10000": 8400, "list": 200, "list-10000": 2600}},
 		Reference: Costs{Millions: map[string]float64{"load": 1400, "load-10000": 14000}},
 	}
 	var b strings.Builder
 	if err := r.Print(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"700.0  ", "0.500", "1.20"} {
+	for _, want := range []string{"700.0  ", "0.500", "1.20", "1.30"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &b)
 		}

@@ -21,6 +21,19 @@ cost() { # NAME COMMAND...
 	say "cost: $name $((ended - began))"
 }
 
+# median runs a command five times and says what it took in the middle: an audit of
+# the table, or a collection of garbage, falls on some.
+median() { # NAME COMMAND...
+	name=$1
+	shift
+	costs=$(for _ in 1 2 3 4 5; do
+		began=$(clock)
+		"$@" >&2
+		echo $(($(clock) - began))
+	done | sort -n)
+	say "cost: $name $(echo "$costs" | sed -n 3p)"
+}
+
 # table_rules prints so many services with ten real servers each, as ipvsadm -R reads
 # them.
 table_rules() { # SERVICES
@@ -35,8 +48,21 @@ table_rules() { # SERVICES
 
 # connections are how many are read. Each read of the kernel's file begins at its
 # first bucket again: what a thousand cost is known (docs/decisions/0014), and a
-# million would take the reference hours.
-connections=100000
+# million take long.
+connections=${connections:-100000}
+
+# control_plane is the directory of the control plane's process.
+control_plane() {
+	for status in /proc/[0-9]*/status; do
+		if grep -q '^Name:.appliance' "$status"; then echo "${status%/status}"; fi
+	done
+}
+
+# memory is what the control plane has had at most, in KiB.
+memory() { awk '/VmHWM:/ { print $2 }' "$(control_plane)/status"; }
+
+# forget_peak makes what the control plane has now the most it had.
+forget_peak() { echo 5 > "$(control_plane)/clear_refs"; }
 
 # flood makes them, each of another client, at the service 192.168.4.5:53, by
 # packets of a generator in a namespace of its own.
@@ -54,3 +80,6 @@ flood() {
 		echo "${setting#* }" | ip netns exec generator tee "/proc/net/pktgen/${setting%% *}" > /dev/null
 	done
 }
+
+# made is how many connections the only real server has.
+made() { awk '/->/ { made = $NF } END { print made }' /proc/net/ip_vs; }

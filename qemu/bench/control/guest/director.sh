@@ -8,26 +8,23 @@ chmod +x /requests
 
 edits() { dipper status | sed -n 's/.*"edits": \([0-9]*\).*/\1/p'; }
 
-# control_plane is the directory of the control plane's process.
-control_plane() {
-	for status in /proc/[0-9]*/status; do
-		if grep -q '^Name:.appliance' "$status"; then echo "${status%/status}"; fi
-	done
-}
-
-# memory is what the control plane has had at most, in KiB.
-memory() { awk '/VmHWM:/ { print $2 }' "$(control_plane)/status"; }
-
-cost nothing true
+median nothing true
 start_client() { dipper help 2> /dev/null || true; }
-cost client start_client
+median client start_client
+# weigh gives the real server of the bench another weight each time.
+weight=100
+weigh() {
+	weight=$((weight + 1))
+	dipper ipvsadm -e -t 192.168.4.5:1500 -r 10.1.0.5:80 -m -w "$weight"
+}
 table_rules 1000 > rules
 cost load sh -c 'dipper ipvsadm -R < rules'
-cost list sh -c 'dipper ipvsadm -Ln > listed'
-test "$(wc -l < listed)" = 11003
 before=$(edits)
-cost weight dipper ipvsadm -e -t 192.168.4.5:1500 -r 10.1.0.5:80 -m -w 7
+cost weight-first weigh
 say "count: edits-weight $(($(edits) - before))"
+median list sh -c 'dipper ipvsadm -Ln > listed'
+test "$(wc -l < listed)" = 11003
+median weight weigh
 /requests weights
 dipper config > config.yaml
 before=$(edits)
@@ -37,7 +34,7 @@ dipper ipvsadm -C
 
 table_rules 10000 > rules
 cost load-10000 sh -c 'dipper ipvsadm -R < rules'
-cost list-10000 sh -c 'dipper ipvsadm -Ln > listed'
+median list-10000 sh -c 'dipper ipvsadm -Ln > listed'
 test "$(wc -l < listed)" = 110003
 dipper ipvsadm -C
 
@@ -46,10 +43,10 @@ dipper ipvsadm -a -u 192.168.4.5:53 -r 10.1.0.1:53 -m
 ip neigh add 192.168.4.254 lladdr 02:00:00:00:00:01 dev eth0
 ip route add 10.1.0.0/16 via 192.168.4.254
 flood
-echo 5 > "$(control_plane)/clear_refs" # the most it had is what it has now
+forget_peak
 before=$(memory)
 cost connections sh -c '/requests connections 10.64.12.34 > found'
 grep -q '10\.64\.12\.34' found
 grep count: found
 say "count: memory-of-control-plane $(($(memory) - before))"
-say "count: connections $(wc -l < /proc/net/ip_vs_conn)"
+say "count: connections $(made)"
