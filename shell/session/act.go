@@ -121,7 +121,11 @@ func ipvsadm(ctx context.Context, c *call) error {
 			Hint:    "-L shows the table",
 		}}
 	}
-	return c.program(ctx, argv, restores(argv))
+	run := func() error { return c.program(ctx, argv, restores(argv)) }
+	if ipvsadmRole(argv[1:]) == api.Viewer { // -L, -S: the table
+		return c.inTurn(ctx, run)
+	}
+	return run()
 }
 
 // ipvsadmRole is the role that an ipvsadm command needs: everybody may look.

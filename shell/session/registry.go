@@ -14,6 +14,7 @@ import (
 // Registry knows the sessions of this shell process and what its users typed.
 // The zero Registry is empty.
 type Registry struct {
+	tables    turns
 	mu        sync.Mutex
 	next      int
 	present   map[int]*Presence
