@@ -64,7 +64,7 @@ func (b *backend) document(which string) (*candidate.Document, error) {
 		if yaml == nil {
 			return candidate.New(), nil
 		}
-		return parsedDocument("saved configuration", yaml)
+		return b.documentOf("saved configuration", yaml)
 	case "boot":
 		return b.bootDocument()
 	}
@@ -76,7 +76,17 @@ func (b *backend) document(which string) (*candidate.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parsedDocument("revision "+which, yaml)
+	return b.documentOf("revision "+which, yaml)
+}
+
+// documentOf is a text as a document. That of what runs is there already.
+func (b *backend) documentOf(name string, yaml []byte) (*candidate.Document, error) {
+	if in, err := b.reconciler.configured(); err == nil {
+		if same, err := in.isText(yaml); err == nil && same {
+			return in.text.document()
+		}
+	}
+	return parsedDocument(name, yaml)
 }
 
 // bootDocument is what the machine booted with, and of a broken boot config what
