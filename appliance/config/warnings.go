@@ -20,7 +20,10 @@ func Warnings(c *Config) []string {
 	around := NewSurroundings(c.Network, nil)
 	for _, s := range c.Services {
 		for _, listen := range s.Listen {
-			if own, near := around.connected(listen.Prefix.Addr()); near && listen.Prefix.Addr().Is6() && !listen.Prefix.IsSingleIP() && s.Assign {
+			if !s.Assign || listen.Prefix.IsSingleIP() || !listen.Prefix.Addr().Is6() {
+				continue
+			}
+			if own, near := around.connected(listen.Prefix.Addr()); near {
 				warn("services.%s.listen: %s lies in the network of %s, but IPv6 answers its neighbours for addresses only, not for networks: a router must send it here",
 					s.Name, listen.Prefix, own.link)
 			}
