@@ -262,9 +262,9 @@ func (c *completer) values(r *reader, here *node) {
 	}
 	switch {
 	case len(shape.Allowed) > 0:
-		c.choices(shape.Allowed, current)
+		c.choices(shape, shape.Allowed, current)
 	case shape.Type == config.TypeBoolean:
-		c.choices([]string{"true", "false"}, current)
+		c.choices(shape, []string{"true", "false"}, current)
 	default:
 		if shape.Reference == config.RefInterface {
 			c.members(c.document.root.path("network", "interfaces"))
@@ -305,7 +305,7 @@ func (c *completer) present(here *node) {
 	}
 }
 
-func (c *completer) choices(words []string, current string) {
+func (c *completer) choices(shape *config.Schema, words []string, current string) {
 	for _, word := range words {
 		if !strings.HasPrefix(word, c.partial) {
 			continue
@@ -314,7 +314,7 @@ func (c *completer) choices(words []string, current string) {
 		if word == current {
 			state = "as it is"
 		}
-		c.offer(Completion{Word: word, State: state})
+		c.offer(Completion{Word: word, Help: shape.Meaning(word), State: state})
 	}
 }
 

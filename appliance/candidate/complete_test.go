@@ -28,8 +28,8 @@ web | | listen 192.168.4.15:80, scheduler wrr, forward dr, re...
 scheduler | which real server gets the next connection | wrr
 scheduler-flags | variations of the scheduler | default [fallback] for sh and mh`},
 		{"set services web scheduler w", `
-wrr | | as it is
-wlc | |`},
+wrr | in turn, as often as their weights say | as it is
+wlc | fewest connections in proportion to the weight |`},
 		{"set services web on", `
 one-packet | schedules every UDP packet by itself | default false
 on-down | what becomes of a failed real server's connections | default drain; reset for udp`},
