@@ -26,6 +26,7 @@ median list sh -c 'dipper ipvsadm -Ln > listed'
 test "$(wc -l < listed)" = 11003
 median weight weigh
 /requests weights
+/requests editing ""
 dipper config > config.yaml
 before=$(edits)
 cost again sh -c 'dipper apply config.yaml > applied'
@@ -36,6 +37,7 @@ table_rules 10000 > rules
 cost load-10000 sh -c 'dipper ipvsadm -R < rules'
 median list-10000 sh -c 'dipper ipvsadm -Ln > listed'
 test "$(wc -l < listed)" = 110003
+/requests editing -10000
 dipper ipvsadm -C
 
 dipper ipvsadm -A -u 192.168.4.5:53 -s rr

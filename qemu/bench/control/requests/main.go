@@ -2,6 +2,7 @@
 // session does, and prints what that took.
 //
 //	requests weights             one weight of the bench's table, changed in several ways
+//	requests editing SUFFIX      one weight by a candidate, and what comes before its commit
 //	requests connections CLIENT  the connections of one client, one a line
 package main
 
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,10 +26,12 @@ const rounds = 5
 
 func main() {
 	ctx, c := context.Background(), api.NewClient(api.SocketPath)
-	err := errors.New("usage: requests weights | connections CLIENT")
+	err := errors.New("usage: requests weights | editing SUFFIX | connections CLIENT")
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "weights":
-		err = weights(ctx, c)
+		err = measure(ctx, c, "", byCommand, byVerb)
+	case len(os.Args) == 3 && os.Args[1] == "editing":
+		err = measure(ctx, c, os.Args[2], byCandidate, afterRule)
 	case len(os.Args) == 3 && os.Args[1] == "connections":
 		err = connections(ctx, c, os.Args[2])
 	}
@@ -69,91 +73,142 @@ func peak() (kib int, err error) {
 }
 
 // way is a way to change the weight of 10.1.0.5:80 of the service at
-// 192.168.4.5:1500.
-type way struct {
-	name string
-	do   func(ctx context.Context, c *api.Client, weight int) (time.Duration, error)
-}
+// 192.168.4.5:1500. It answers how long what it asked for took, by name.
+type way func(ctx context.Context, c *api.Client, weight int) (map[string]time.Duration, error)
 
-// weights goes each of the ways on one connection, which stays open. What it
+// measure goes each of the ways on one connection, which stays open. What it
 // prints is the median of the times from the request to the answer, by which
 // the kernel has it.
-func weights(ctx context.Context, c *api.Client) error {
-	for _, w := range []way{{"weight-session", byCommand}, {"weight-verb", byVerb}, {"weight-commit", byCommit}} {
-		var took []time.Duration
+func measure(ctx context.Context, c *api.Client, suffix string, ways ...way) error {
+	for _, do := range ways {
+		took := make(map[string][]time.Duration)
 		for round := range rounds + 1 {
-			d, err := w.do(ctx, c, 100+round)
+			asked, err := do(ctx, c, 100+round)
 			if err != nil {
-				return fmt.Errorf("%s: %w", w.name, err)
+				return err
 			}
-			if round > 0 { // the first opens the connection
-				took = append(took, d)
+			for name, d := range asked {
+				if round > 0 { // the first opens the connection
+					took[name] = append(took[name], d)
+				}
 			}
 		}
-		slices.Sort(took)
-		fmt.Printf("elapsed: %s %d\n", w.name, took[rounds/2].Microseconds())
+		for _, name := range slices.Sorted(maps.Keys(took)) {
+			slices.Sort(took[name])
+			fmt.Printf("elapsed: %s%s %d\n", name, suffix, took[name][rounds/2].Microseconds())
+		}
 	}
 	return nil
 }
 
-// timed does one thing and says how long it took.
-func timed(do func() error) (time.Duration, error) {
+// asking collects how long requests take, until the first that fails.
+type asking struct {
+	took map[string]time.Duration
+	err  error
+}
+
+func (a *asking) ask(name string, do func() error) {
+	if a.err != nil {
+		return
+	}
 	began := time.Now()
-	err := do()
-	return time.Since(began), err
+	if err := do(); err != nil {
+		a.err = fmt.Errorf("%s: %w", name, err)
+	}
+	if a.took == nil {
+		a.took = make(map[string]time.Duration)
+	}
+	a.took[name] = time.Since(began)
 }
 
 // byCommand types ipvsadm -e.
-func byCommand(ctx context.Context, c *api.Client, weight int) (time.Duration, error) {
+func byCommand(ctx context.Context, c *api.Client, weight int) (map[string]time.Duration, error) {
 	argv := strings.Fields(fmt.Sprintf("ipvsadm -e -t 192.168.4.5:1500 -r 10.1.0.5:80 -m -w %d", weight))
-	return timed(func() error {
+	var a asking
+	a.ask("weight-session", func() error {
 		status, err := c.Program(ctx, argv, strings.NewReader(""), io.Discard, os.Stderr)
 		if err == nil && status != 0 {
 			err = fmt.Errorf("exit status %d", status)
 		}
 		return err
 	})
+	return a.took, a.err
 }
 
 // byVerb is what "server weight" of the shell asks for.
-func byVerb(ctx context.Context, c *api.Client, weight int) (time.Duration, error) {
+func byVerb(ctx context.Context, c *api.Client, weight int) (map[string]time.Duration, error) {
 	service, err := serviceName(ctx, c)
-	if err != nil {
-		return 0, err
+	var a asking
+	if err == nil {
+		a.ask("weight-verb", func() error {
+			_, err := c.SetServer(ctx, api.ServerVerb{Service: service, Server: "10.1.0.5", Verb: api.Weigh, Weight: weight})
+			return err
+		})
 	}
-	return timed(func() error {
-		_, err := c.SetServer(ctx, api.ServerVerb{Service: service, Server: "10.1.0.5", Verb: api.Weigh, Weight: weight})
-		return err
-	})
+	return a.took, errors.Join(err, a.err)
 }
 
-// byCommit is the commit of a candidate that somebody has edited.
-func byCommit(ctx context.Context, c *api.Client, weight int) (took time.Duration, err error) {
+// byCandidate is what somebody asks for who looks at a service, edits it and
+// commits.
+func byCandidate(ctx context.Context, c *api.Client, weight int) (map[string]time.Duration, error) {
 	service, err := serviceName(ctx, c)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	_, err = c.SetServer(ctx, api.ServerVerb{Service: service, Server: "10.1.0.5", Verb: api.Enable})
-	if err != nil {
-		return 0, err
+	// What an operator said would go before what is committed.
+	if _, err = c.SetServer(ctx, api.ServerVerb{Service: service, Server: "10.1.0.5", Verb: api.Enable}); err != nil {
+		return nil, err
 	}
-	candidate, err := c.OpenCandidate(ctx, false)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if closed := c.CloseCandidate(ctx, candidate.ID); err == nil {
-			err = closed
-		}
-	}()
-	words := []string{"services", service, "real-servers", "10.1.0.5:80", "weight", fmt.Sprint(weight)}
-	if _, err := c.EditCandidate(ctx, candidate.ID, api.Edit{Kind: api.EditSet, Words: words}); err != nil {
-		return 0, err
-	}
-	return timed(func() error {
-		_, err := c.Commit(ctx, candidate.ID, api.CommitOptions{})
+	var a asking
+	var opened api.Candidate
+	a.ask("show-one", func() error {
+		_, err := c.ShowConfig(ctx, "running", api.ShowQuery{Path: []string{"services", service}})
 		return err
 	})
+	a.ask("configure", func() (err error) {
+		opened, err = c.OpenCandidate(ctx, false)
+		return err
+	})
+	set := func(weight int) error {
+		words := []string{"services", service, "real-servers", "10.1.0.5:80", "weight", fmt.Sprint(weight)}
+		_, err := c.EditCandidate(ctx, opened.ID, api.Edit{Kind: api.EditSet, Words: words})
+		return err
+	}
+	a.ask("set", func() error { return set(weight) })
+	a.ask("compare", func() error {
+		_, err := c.CompareCandidate(ctx, opened.ID, "")
+		return err
+	})
+	a.ask("commit-check", func() error {
+		_, err := c.Commit(ctx, opened.ID, api.CommitOptions{CheckOnly: true})
+		return err
+	})
+	a.ask("set-again", func() error { return set(2 * weight) }) // what is committed was not looked at yet
+	a.ask("weight-commit", func() error {
+		_, err := c.Commit(ctx, opened.ID, api.CommitOptions{})
+		return err
+	})
+	if opened.ID != "" {
+		a.err = errors.Join(a.err, c.CloseCandidate(ctx, opened.ID))
+	}
+	return a.took, a.err
+}
+
+// afterRule is the first look at the configuration after a rule of ipvsadm's:
+// it has no text yet.
+func afterRule(ctx context.Context, c *api.Client, weight int) (map[string]time.Duration, error) {
+	service, err := serviceName(ctx, c)
+	if err == nil {
+		_, err = byCommand(ctx, c, weight)
+	}
+	var a asking
+	if err == nil {
+		a.ask("show-after-rule", func() error {
+			_, err := c.ShowConfig(ctx, "running", api.ShowQuery{Path: []string{"services", service}})
+			return err
+		})
+	}
+	return a.took, errors.Join(err, a.err)
 }
 
 // serviceName is the name of the service at 192.168.4.5:1500.
