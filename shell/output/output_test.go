@@ -107,6 +107,11 @@ func TestFolded(t *testing.T) {
 			t.Errorf("in %d cells (-want +got):\n%s", width, diff)
 		}
 	}
+	long := Style{Width: 20}.Table("Key", "Detail")
+	long.Row("a", "in "+strings.Repeat("x", 20)+" b")
+	if diff := cmp.Diff([]string{"Key  Detail", "a    in", "     xxxxxxxxxxxxxxx", "     xxxxx", "     b"}, long.Lines()); diff != "" {
+		t.Errorf("a long word (-want +got):\n%s", diff)
+	}
 	facts := Style{Width: 30}.Facts()
 	facts.Add("state", "serving", "with a warning that is longer")
 	if diff := cmp.Diff([]string{"state  serving", "       with a warning that is", "       longer"}, facts.Lines()); diff != "" {

@@ -98,7 +98,7 @@ func (t *Table) folded(rows [][]string, widths []int, left []bool) [][]string {
 			all = append(all, row)
 			continue
 		}
-		for i, part := range cells.Wrap(row[last], room) {
+		for i, part := range broken(row[last], room) {
 			if i > 0 {
 				row = make([]string, last+1)
 			} else {
@@ -109,6 +109,28 @@ func (t *Table) folded(rows [][]string, widths []int, left []bool) [][]string {
 		}
 	}
 	return all
+}
+
+// broken cuts a text between words, and words that are longer than a line
+// within.
+func broken(text string, width int) []string {
+	var lines []string
+	for _, line := range cells.Wrap(text, width) {
+		if cells.Width(line) <= width {
+			lines = append(lines, line)
+			continue
+		}
+		var part string
+		cells.Clusters(line, func(cluster string, _ int) bool {
+			if cells.Width(part+cluster) > width {
+				lines, part = append(lines, part), ""
+			}
+			part += cluster
+			return true
+		})
+		lines = append(lines, part)
+	}
+	return lines
 }
 
 // total is how wide columns are together, without those that are left out.

@@ -250,16 +250,16 @@ func captureCommand() *command {
 const anyInterface = "any"
 
 // capture shows packets until Ctrl-C, or after a number: "count N" may stand
-// before the filter.
+// before the filter or behind it.
 func capture(ctx context.Context, c *call) error {
 	q := api.CaptureQuery{Interface: c.Value("interface"), Without: c.own()}
-	words := c.Words("filter")
-	if len(words) > 1 && words[0].Text == "count" {
-		n, err := strconv.Atoi(words[1].Text)
+	words, count := cutCount(c.Words("filter"))
+	if count != nil {
+		n, err := strconv.Atoi(count.Text)
 		if err != nil || n < 1 {
-			return mistakeAt(words[1], fmt.Sprintf("count: %q: expected a number of packets", words[1].Text), "")
+			return mistakeAt(*count, fmt.Sprintf("count: %q: expected a number of packets", count.Text), "")
 		}
-		q.Count, words = n, words[2:]
+		q.Count = n
 	}
 	var filter []string
 	for _, w := range words {
@@ -282,6 +282,20 @@ func capture(ctx context.Context, c *call) error {
 		return err // its words are not those of the line
 	}
 	return c.atPath(err, words, 0)
+}
+
+// cutCount takes "count N" from a filter, in which count is no word.
+func cutCount(words []grammar.Word) (filter []grammar.Word, count *grammar.Word) {
+	last := len(words) - 2
+	switch {
+	case last < 0:
+		return words, nil
+	case words[0].Text == "count":
+		return words[2:], &words[1]
+	case words[last].Text == "count":
+		return words[:last], &words[last+1]
+	}
+	return words, nil
 }
 
 // own is a filter for what carries this session: each packet that is shown or

@@ -436,7 +436,7 @@ func TestCaptureLeavesItselfOut(t *testing.T) {
 			s.Local, s.Remote = netip.MustParseAddrPort("[::ffff:192.168.4.5]:22"), netip.MustParseAddrPort("10.0.0.1:40000")
 		}
 		d := sit(t, f, 100, 24, carried)
-		d.types("capture eth0", enter, "capture any count 5 tcp port 22 or arp", enter, ctrlD)
+		d.types("capture eth0", enter, "capture any count 5 tcp port 22 or arp", enter, "capture any tcp count 2", enter, ctrlD)
 		if err := d.ends(); err != nil {
 			t.Error(err)
 		}
@@ -447,6 +447,7 @@ func TestCaptureLeavesItselfOut(t *testing.T) {
 		const own = "tcp and host 192.168.4.5 and port 22 and host 10.0.0.1 and port 40000"
 		want := []api.CaptureQuery{
 			{Interface: "eth0", Without: own}, {Interface: "any", Filter: "tcp port 22 or arp", Count: 5, Without: own},
+			{Interface: "any", Filter: "tcp", Count: 2, Without: own},
 			{Interface: "any", Without: own}, {Interface: "eth0"},
 		}
 		if diff := cmp.Diff(want, f.captured); diff != "" {
