@@ -216,6 +216,7 @@ func (e *Editor) addService(c *Command) *Error {
 	if err := checkModules(c.Service); err != nil {
 		return err
 	}
+	e.noteUnread(c.Service)
 	e.hold(&editedService{service: c.Service, place: added})
 	return nil
 }
@@ -231,6 +232,7 @@ func (e *Editor) editService(c *Command) *Error {
 	if lost := lostOptions(edited.service, c.Service); len(lost) > 0 {
 		e.note("%s has lost %s: -E replaces all options", c.Service.Key, strings.Join(lost, ", "))
 	}
+	e.noteUnread(c.Service)
 	servers := edited.service.RealServers
 	edited.service = c.Service
 	edited.service.RealServers = servers
@@ -248,6 +250,15 @@ func checkModules(s ipvs.Service) *Error {
 		return refused(message, "no persistence engine %q; there is sip", s.Engine)
 	}
 	return nil
+}
+
+// noteUnread remarks on a service that the kernel takes and of which it drops
+// every connection: the persistence engine reads UDP, and what it cannot read is
+// dropped (ip_vs_core.c, ip_vs_sched_persist).
+func (e *Editor) noteUnread(s ipvs.Service) {
+	if s.Engine != "" && s.Flags&ipvs.Persistent != 0 && s.FWMark == 0 && s.Protocol != ipvs.UDP {
+		e.note("%s lets nothing through: the persistence engine %s reads UDP only, and the kernel drops the rest", s.Key, s.Engine)
+	}
 }
 
 // lostOptions are the options of a service that an edit did not repeat.

@@ -165,6 +165,9 @@ func TestNotes(t *testing.T) {
 		"-e -t 192.168.4.5:80 -r 192.168.2.100 -i --tun-type gue --tun-port 6081 -w 1 -x 0": nil,
 		"-E -t 192.168.4.5:80 -s sh":                                                        {"-t 192.168.4.5:80 has lost its persistence, scheduler flags: -E replaces all options"},
 		"-E -t 192.168.4.5:80 -s rr -p 30":                                                  nil,
+		"-E -t 192.168.4.5:80 -s sh -p 60 -b sh-port --pe sip":                              {"-t 192.168.4.5:80 lets nothing through: the persistence engine sip reads UDP only, and the kernel drops the rest"},
+		"-A -t 192.168.4.5:5060 -p --pe sip":                                                {"-t 192.168.4.5:5060 lets nothing through: the persistence engine sip reads UDP only, and the kernel drops the rest"},
+		"-A -u 192.168.4.5:5060 -p --pe sip":                                                nil,
 	}
 	for line, want := range tests {
 		e := NewEditor(State{})
