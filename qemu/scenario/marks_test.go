@@ -155,7 +155,6 @@ for port in %[2]s; do curl -sS --max-time 60 --interface 192.168.4.%[1]d http://
 // besideTheRange: the director has the VIP and nothing at these ports, where
 // real servers would answer.
 func (b *marksBench) besideTheRange(t *testing.T) {
-	const refused = "7" // of curl(1)
 	for _, port := range []int{7999, 8011} {
 		if got := b.run(t, "curl -sS --max-time 60 http://%s:%d/ 2> /dev/null || echo $?", marksWeb, port); strings.TrimSpace(got) != refused {
 			t.Errorf("port %d: %q, want curl's status %s", port, got, refused)

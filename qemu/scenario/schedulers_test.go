@@ -108,6 +108,8 @@ func TestSchedulers(t *testing.T) {
 		{"sed counts the connection to come", (*schedulerBench).sed},
 		{"nq serves the idle first, and then as sed", (*schedulerBench).nq},
 		{"sh keeps a client at its real server", (*schedulerBench).sh},
+		{"sh takes another real server for one that is drained, or refuses", (*schedulerBench).shFlags},
+		{"mh does, too", (*schedulerBench).mhFlags},
 		{"mh maps alike on two directors, and moves few", (*schedulerBench).mh},
 		{"fo serves by the highest weight alone", (*schedulerBench).fo},
 		{"ovf fills one before the next", (*schedulerBench).ovf},
@@ -120,6 +122,9 @@ func TestSchedulers(t *testing.T) {
 		t.Run(scheduler.name, func(t *testing.T) { scheduler.show(b, t) })
 	}
 }
+
+// refused is curl's status for a connection that is (curl(1)).
+const refused = "7"
 
 // schedulerBench asks the services of the cluster.
 type schedulerBench struct {
@@ -298,6 +303,49 @@ func (b *schedulerBench) sh(t *testing.T) {
 	if len(tally(once)) < 2 {
 		t.Errorf("sixteen clients share one real server: %v", once)
 	}
+}
+
+func (b *schedulerBench) shFlags(t *testing.T) { b.flags(t, "sh", "192.168.4.15:8007") }
+func (b *schedulerBench) mhFlags(t *testing.T) { b.flags(t, "mh", "192.168.4.15:8008") }
+
+// flags: the clients of a drained real server are served by others, by the flag
+// fallback, which is the default, and refused without it; others stay. By the
+// flag port, one client is at several.
+func (b *schedulerBench) flags(t *testing.T, scheduler, at string) {
+	t.Helper()
+	verb := func(v api.Verb) {
+		t.Helper()
+		if _, err := b.c.Appliance("director").SetServer(b.ctx, api.ServerVerb{Service: scheduler, Server: "192.168.4.101", Verb: v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given := fmt.Sprintf("scheduler: %s,   forward", scheduler)
+	ask := func() []string {
+		t.Helper()
+		return b.run(t, "for i in $(seq 201 208); do curl -sS --max-time 60 --interface 192.168.4.$i http://%s/ || echo $?; done", at)
+	}
+	before := ask()
+	if !slices.Contains(before, "web1") {
+		t.Fatalf("none of eight clients is at web1: %v", before)
+	}
+	verb(api.Drain)
+	for i, now := range ask() {
+		if now == "web1" || before[i] != "web1" && now != before[i] {
+			t.Errorf("web1 was drained, and client %d went from %s to %s", i, before[i], now)
+		}
+	}
+	b.change(t, given, fmt.Sprintf("scheduler: %s, scheduler-flags: [],   forward", scheduler))
+	for i, now := range ask() {
+		if want := strings.Replace(before[i], "web1", refused, 1); now != want {
+			t.Errorf("without fallback, client %d got %s, want %s", i, now, want)
+		}
+	}
+	verb(api.Enable)
+	b.change(t, "scheduler-flags: [],   forward", "scheduler-flags: [port],   forward")
+	if n := tally(b.ask(t, 12, at)); len(n) < 2 {
+		t.Errorf("with port, twelve connections of one client went to %v", n)
+	}
+	b.change(t, fmt.Sprintf("scheduler: %s, scheduler-flags: [port],   forward", scheduler), given)
 }
 
 func (b *schedulerBench) mh(t *testing.T) {
