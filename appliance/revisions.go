@@ -51,7 +51,7 @@ func openShelf(ctx context.Context, volume StateVolume, dir string, now func() t
 	}
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		s.store, err = openDirectory(dir, now())
+		s.store, err = openDirectory(dir)
 	}
 	if err != nil {
 		s.store = store.InMemory()
@@ -60,12 +60,12 @@ func openShelf(ctx context.Context, volume StateVolume, dir string, now func() t
 	return s, nil
 }
 
-func openDirectory(dir string, now time.Time) (*store.Store, error) {
+func openDirectory(dir string) (*store.Store, error) {
 	files, err := store.OpenDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(files, now)
+	return store.OpenVolatile(files)
 }
 
 // find uses the state volume if there is one now, and says whether it did. A

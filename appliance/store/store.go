@@ -77,6 +77,11 @@ func InMemory() *Store {
 	return s
 }
 
+// OpenVolatile opens a directory that ends with the machine. Nothing boots with
+// what is in it, so that the newest revision takes the place of a boot file: a
+// large configuration is in memory once.
+func OpenVolatile(files FileSystem) (*Store, error) { return open(files, false) }
+
 // Open opens a state volume and brings to an end what a power cut interrupted.
 // A configuration on it that is no revision, because somebody put it there,
 // becomes one, of the time now.
@@ -207,6 +212,9 @@ func (s *Store) save(r Revision, configuration []byte) error {
 	if err := put(s.files, revisionFile(r.Number), about, configuration); err != nil {
 		return err
 	}
+	if !s.persistent {
+		return nil
+	}
 	return put(s.files, BootFile, configuration)
 }
 
@@ -276,6 +284,9 @@ func (s *Store) load() error {
 		s.revisions = append(s.revisions, r)
 	}
 	slices.SortFunc(s.revisions, func(a, b Revision) int { return a.Number - b.Number })
+	if newest := len(s.revisions) - 1; !s.persistent && newest >= 0 {
+		s.current = s.revisions[newest].Number
+	}
 	return nil
 }
 

@@ -182,6 +182,37 @@ func write(t *testing.T, volume, name, text string) {
 	}
 }
 
+// TestVolatile opens a directory in memory again and again, as a control plane
+// does that is restarted: the newest revision is the saved one, and there is no
+// second copy of it.
+func TestVolatile(t *testing.T) {
+	dir := t.TempDir()
+	for n, configuration := range []string{"A", "B", "A"} {
+		s, err := OpenVolatile(directory(t, dir))
+		if err != nil || s.Persistent() {
+			t.Fatalf("persistent: %t (%v)", s.Persistent(), err)
+		}
+		if n > 0 {
+			wantSaved(t, s, n, []string{"A", "B"}[n-1])
+		}
+		save(t, s, "", configuration)
+		wantSaved(t, s, n+1, configuration)
+	}
+	if _, err := os.Stat(filepath.Join(dir, BootFile)); !os.IsNotExist(err) {
+		t.Errorf("there is a boot file (%v), and nothing boots with it", err)
+	}
+	s, err := OpenVolatile(directory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := directory(t, t.TempDir())
+	made := opened(t, volume)
+	if err := s.MoveTo(made); err != nil {
+		t.Fatal(err)
+	}
+	wantSaved(t, opened(t, volume), 3, "A")
+}
+
 // TestRevisionsOfBefore has revisions with the sum that they had before, of
 // which one was damaged.
 func TestRevisionsOfBefore(t *testing.T) {
