@@ -39,7 +39,7 @@ func (p *place[R]) read(role api.Role, w Word) error {
 		return err
 	}
 	if e.command != nil && e.command.Instead != "" {
-		return &Mistake{Start: w.Start, End: w.End, Problem: fmt.Sprintf("%q is no word of this shell", w.Text), Hint: e.command.Instead}
+		return &Mistake{Start: w.Start, End: w.End, Problem: fmt.Sprintf("there is no %q here", w.Text), Hint: e.command.Instead}
 	}
 	if !Allows(role, e.role) {
 		return &Refused{Need: e.role, Mistake: Mistake{

@@ -136,8 +136,8 @@ func TestParseRefuses(t *testing.T) {
 		{"server x wieght 3", "         ^^^^^^", `"wieght" is not expected after "server x": did you mean "weight"?`},
 		{"compare sved", "        ^^^^", `with: "sved": expected a number`},
 		{"configure shared x", "                 ^", `"x" is not expected after "configure shared": nothing may follow it`},
-		{"no service web", "^^", `"no" is no word of this shell: delete it`},
-		{"write terminal now", "      ^^^^^^^^", `"terminal" is no word of this shell: show it`},
+		{"no service web", "^^", `there is no "no" here: delete it`},
+		{"write terminal now", "      ^^^^^^^^", `there is no "terminal" here: show it`},
 		{"wri e", "    ^", `"e" is not expected after "write": nothing may follow it`},
 		{`"show" services`, "^^^^^^", `unknown command "show": write it without quotes`},
 	} {

@@ -48,7 +48,7 @@ func operationalHabits(table []*command) []*command {
 		)}),
 	}
 	for _, words := range [][]*command{
-		instead("outside of configuration mode, type the rest alone", "do", "run"),
+		instead("type the rest alone", "do", "run"),
 		instead(`"save" keeps the running configuration over a reboot; scp copies files`, "copy"),
 		instead(`"configure" changes the configuration; there is no mode before it`, "enable"),
 		instead(`"server ADDRESS disable" takes a real server out`, "disable"),
@@ -66,7 +66,7 @@ func operationalHabits(table []*command) []*command {
 	}
 	for _, c := range configurationWords() {
 		if !named(table, c.Name) && !named(habits, c.Name) {
-			habits = append(habits, instead(`"configure" begins to change the configuration; then this`, c.Name)...)
+			habits = append(habits, instead(`"configure" goes where it is`, c.Name)...)
 		}
 	}
 	return habits
