@@ -114,3 +114,25 @@ func TestBlame(t *testing.T) {
 		}
 	}
 }
+
+// TestSaveOnce: what is saved is not saved again, unless somebody comments on it
+// or something may be wrong with what is kept.
+func TestSaveOnce(t *testing.T) {
+	for _, tt := range []struct {
+		line   string
+		status api.Status
+		want   string
+	}{
+		{"save", api.Status{Source: "revision 7"}, "the running configuration is saved already, as revision 7\n"},
+		{"save comment again", api.Status{Source: "revision 7"}, "saved as revision 8\n"},
+		{"save", api.Status{Source: "revision 7", Unsaved: true}, "saved as revision 8\n"},
+		{"save", api.Status{Source: "revision 7", Problems: []string{"state volume: input/output error"}}, "saved as revision 8\n"},
+		{"write memory", api.Status{Source: "fw_cfg opt/dipper/config"}, "saved as revision 8\n"},
+	} {
+		f := newFake()
+		f.status = tt.status
+		if out, errOut, _ := exec(t, f, api.Admin, "", tt.line); out+errOut != tt.want {
+			t.Errorf("%s with %+v: %q, want %q", tt.line, tt.status, out+errOut, tt.want)
+		}
+	}
+}

@@ -405,6 +405,12 @@ func revert(ctx context.Context, c *call) error {
 }
 
 func save(ctx context.Context, c *call) error {
+	// A comment makes a revision of its own. When the state cannot be found
+	// out, saving once too often does no harm.
+	if s, err := c.API.Status(ctx); err == nil && savedAlready(s) && !c.Has("comment") {
+		c.printf("the running configuration is saved already, as %s\n", cells.Safe(s.Source))
+		return nil
+	}
 	r, err := c.API.Save(ctx, c.Value("comment"))
 	if err != nil {
 		return err
@@ -415,6 +421,12 @@ func save(ctx context.Context, c *call) error {
 	}
 	c.printf("saved as revision %d\n", r.Number)
 	return nil
+}
+
+// savedAlready tells that what runs is the revision that the machine boots with,
+// and that nothing is known to be wrong with where it is kept.
+func savedAlready(s api.Status) bool {
+	return !s.Unsaved && s.ConfirmBy.IsZero() && len(s.Problems) == 0 && strings.HasPrefix(s.Source, "revision ")
 }
 
 func exit(_ context.Context, c *call) error {
