@@ -98,13 +98,18 @@ func (f candidateFiles) remove(id string) error {
 	return err
 }
 
-// load reads all candidates, beside what runs; what cannot be read is an error,
-// and the others are there.
-func (f candidateFiles) load(running *candidate.Document) ([]*edited, error) {
+// names are the files of all candidates.
+func (f candidateFiles) names() ([]string, error) {
 	names, err := filepath.Glob(filepath.Join(f.dir, "*.jsonl"))
 	if err != nil {
 		return nil, fmt.Errorf("candidates: %w", err)
 	}
+	return names, nil
+}
+
+// load reads candidates, beside what runs; what cannot be read is an error, and
+// the others are there.
+func (f candidateFiles) load(names []string, running *candidate.Document) ([]*edited, error) {
 	var all []*edited
 	var errs []error
 	for _, name := range names {

@@ -220,11 +220,15 @@ func alone(doc *candidate.Document, edit api.Edit) error {
 // reopen opens the candidates that were open before the control plane was
 // restarted.
 func (b *backend) reopen() error {
+	names, err := b.files.names()
+	if err != nil || len(names) == 0 {
+		return err // and nobody reads all that runs
+	}
 	running, generation, unsaid := b.runningDocument()
 	if unsaid != nil {
 		running, generation = candidate.New(), -1
 	}
-	kept, err := b.files.load(running)
+	kept, err := b.files.load(names, running)
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
 	for _, e := range kept {
