@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
-	"dipper/nice"
+	"dipper/appliance/nice"
 )
 
 // Limits of a command whose output is answered in one piece.

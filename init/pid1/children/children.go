@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"dipper/nice"
+	"dipper/appliance/nice"
 )
 
 // Command is a program to start.

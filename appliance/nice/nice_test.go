@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"dipper/nice"
+	"dipper/appliance/nice"
 )
 
 // valueIn reads a nice value: field 19 of proc_pid_stat(5), which is the 17th
