@@ -39,7 +39,7 @@ func runBench(ctx context.Context, arguments []string) error {
 	parts := flags.String("parts", strings.Join(benchParts, ","), "what to measure")
 	runs := flags.Int("runs", 5, "boots of each system")
 	withoutDebian := flags.Bool("without-debian", false, "boot, control: leave the reference out")
-	connections := flags.Int("connections", 0, "control: only read so many connections; a million take an hour")
+	connections := flags.Int("connections", 0, "control: only read so many connections; a million take hours")
 	if err := flags.Parse(arguments); err != nil {
 		return exitStatus(2) // flags has said why
 	}
