@@ -19,6 +19,18 @@ func patience(t *testing.T) context.Context {
 	return ctx
 }
 
+// holds sends traffic, and wants every fact of the example to be so.
+func (s Scenario) holds(ctx context.Context, t *testing.T, c *lab.Cluster) {
+	t.Helper()
+	report, err := s.Show(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fact := range report.Failed() {
+		t.Errorf("not so: %s: %v", fact.Claim, fact.Denial)
+	}
+}
+
 func (s Scenario) load(t *testing.T) *lab.Description {
 	t.Helper()
 	d, err := s.Load()
@@ -49,13 +61,7 @@ func TestExamples(t *testing.T) {
 			d := s.load(t)
 			c := lab.StartT(t, d)
 			ctx := patience(t)
-			report, err := s.Show(ctx, c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, fact := range report.Failed() {
-				t.Errorf("not so: %s: %v", fact.Claim, fact.Denial)
-			}
+			s.holds(ctx, t, c)
 			extend(t, d)
 			reconfigure(ctx, t, c, d)
 			from, err := markAll(c)
@@ -92,13 +98,7 @@ func TestNATWeightsAndPorts(t *testing.T) {
 			director.Config = replace(t, director.Config, "address: "+rip+", weight: 1", "address: "+rip+", weight: 3")
 			reconfigure(ctx, t, c, d)
 			s.Servers[1].Weight = 3
-			report, err := s.Show(ctx, c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, fact := range report.Failed() {
-				t.Errorf("not so: %s: %v", fact.Claim, fact.Denial)
-			}
+			s.holds(ctx, t, c)
 
 			for _, server := range s.Servers {
 				rip := server.RIP.String()

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/appliance/config"
 	"dipper/qemu/lab"
 	"dipper/qemu/machine"
 )
@@ -157,13 +159,7 @@ func TestOtherProcessesKilledUnderTraffic(t *testing.T) {
 			t.Errorf("%s: the successor made %d edits of an unchanged kernel", server.Name, status.Edits)
 		}
 	}
-	report, err := s.Show(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fact := range report.Failed() {
-		t.Errorf("not so: %s: %v", fact.Claim, fact.Denial)
-	}
+	s.holds(ctx, t, c)
 }
 
 // pidOf finds a process by its name; 0 if there is none.
@@ -314,19 +310,108 @@ func TestSmallMachine(t *testing.T) {
 	}
 	c := lab.StartT(t, d)
 	ctx := patience(t)
-	report, err := s.Show(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fact := range report.Failed() {
-		t.Errorf("not so: %s: %v", fact.Claim, fact.Denial)
-	}
+	s.holds(ctx, t, c)
 	meminfo, err := c.Appliance("director").Run(ctx, "cat", "/proc/meminfo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("after traffic:\n%.90s", meminfo.Stdout)
+	t.Run("a table larger than its memory", func(t *testing.T) {
+		b := &tableBench{s, ctx, c.Appliance("director")}
+		b.refused(t, d.Node("director").Config)
+		b.accepted(t, d.Node("director").Config)
+		s.holds(ctx, t, c)
+	})
 	if strings.Contains(c.Machine("director").Console().Output(), "Out of memory") {
 		t.Error("the kernel killed a process for want of memory")
+	}
+}
+
+// tableBench gives a director tables of a large service.
+type tableBench struct {
+	s        Scenario
+	ctx      context.Context
+	director *api.Client
+}
+
+// servers are so many lines of real servers, each of them made by a format from
+// the last three bytes of an address.
+func servers(n int, format string) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, format, i>>16&0xff, i>>8&0xff, i&0xff)
+	}
+	return b.String()
+}
+
+// large adds a service with so many real servers to a configuration, and a way
+// to them.
+func (b *tableBench) large(t *testing.T, yaml []byte, n int) []byte {
+	t.Helper()
+	yaml = replace(t, yaml, "network:\n", fmt.Sprintf("network:\n  routes: [{to: 10.0.0.0/8, via: %s}]\n", b.s.Servers[0].RIP))
+	return fmt.Appendf(yaml, "\n  large:\n    listen: \"%s\"\n    forward: tun\n    real-servers:\n%s",
+		netip.AddrPortFrom(b.s.VIP, 9000), servers(n, "      - {address: 10.%d.%d.%d, weight: 100}\n"))
+}
+
+// rules are the kernel's table, and which process looks after it.
+func (b *tableBench) rules(t *testing.T) string {
+	t.Helper()
+	status, err := b.director.Status(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules, errOut strings.Builder
+	if exit, err := b.director.Program(b.ctx, []string{"ipvsadm", "-Sn"}, strings.NewReader(""), &rules, &errOut); err != nil || exit != 0 {
+		t.Fatalf("status %d, %v: %s", exit, err, errOut.String())
+	}
+	return fmt.Sprintf("%s by process %d:\n%s", status.State, status.PID, rules.String())
+}
+
+// refused: more real servers than any memory of this size holds, in either
+// language.
+func (b *tableBench) refused(t *testing.T, yaml []byte) {
+	t.Helper()
+	const far = 80_000
+	before := b.rules(t)
+	_, err := b.director.Apply(b.ctx, b.large(t, yaml, far))
+	var no *api.Error
+	if !errors.As(err, &no) || len(no.Details) != 1 || !regexp.MustCompile(`^control socket:1:1: the table needs about [0-9]+ MiB of memory, and [0-9]+ MiB are free: expected fewer services and real servers, or a machine with more memory`).MatchString(no.Details[0]) {
+		t.Errorf("the configuration: got %.1000v", err)
+	}
+	var out, errOut strings.Builder
+	service := netip.AddrPortFrom(b.s.VIP, 9000).String()
+	in := strings.NewReader("-A -t " + service + "\n" + servers(far, "-a -t "+service+" -r 10.%d.%d.%d -i -w 100\n"))
+	_, err = b.director.Program(b.ctx, []string{"ipvsadm", "-R"}, in, &out, &errOut)
+	if err == nil || !regexp.MustCompile(`ipvsadm -R: more than [0-9]+ bytes of rules; nothing was changed: a table of them does not fit [0-9]+ MiB of free memory`).MatchString(err.Error()) {
+		t.Errorf("the rules: got %.1000v, %.1000s", err, errOut.String())
+	}
+	if after := b.rules(t); after != before {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
+// accepted: nearly as many as there is room for, which then do fit.
+func (b *tableBench) accepted(t *testing.T, yaml []byte) {
+	t.Helper()
+	free := func() uint64 {
+		t.Helper()
+		system, err := b.director.System(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return system.MemoryFree
+	}
+	n, before := 1000, free()
+	for config.MemoryFor(len(b.large(t, yaml, n+500))) < before*9/10 {
+		n += 500
+	}
+	process, _, _ := strings.Cut(b.rules(t), "\n")
+	if _, err := b.director.Apply(b.ctx, b.large(t, yaml, n)); err != nil {
+		t.Fatalf("%d real servers, %d KiB free: %.1000v", n, before>>10, err)
+	}
+	t.Logf("%d real servers: %d KiB of memory were free before, %d KiB are after", n, before>>10, free()>>10)
+	rules := b.rules(t)
+	if got := strings.Count(rules, "\n-a "); !strings.HasPrefix(rules, process) || got != n+len(b.s.Servers) {
+		t.Errorf("before, %s\n%d real servers are in the table, want %d:\n%.500s", process, got, n+len(b.s.Servers), rules)
 	}
 }
