@@ -17,7 +17,7 @@ type outline struct {
 	form     form
 	value    string    // leaf: as it is written in YAML
 	identity bool      // leaf: part of its item's name
-	hidden   bool      // leaf, also of a list: a secret; a word in its place in a redacted rendering
+	hidden   bool      // leaf, also of a list: a secret; changes have a word in its place
 	children []outline // others
 }
 
@@ -264,7 +264,7 @@ func (o *outline) unless(name, value, usual string) {
 	}
 }
 
-// secret appends what is hidden in a redacted outline.
+// secret appends what no change shows.
 func (o *outline) secret(name string, value Secret) {
 	if value != "" {
 		o.children = append(o.children, outline{name: name, value: quote(string(value)), hidden: true})

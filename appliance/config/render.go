@@ -16,32 +16,12 @@ func Render(c *Config) []byte {
 	return b.Bytes()
 }
 
-// RenderRedacted is Render with a word in place of every secret, for eyes.
-func RenderRedacted(c *Config) []byte {
-	var b bytes.Buffer
-	for _, section := range outlineOf(c).redact().children {
-		section.render(&b, "")
-	}
-	return b.Bytes()
-}
-
 // shown is a part's value for eyes.
 func (o outline) shown() string {
 	if o.hidden {
 		return quote(redacted)
 	}
 	return o.value
-}
-
-// redact replaces the secrets of a part.
-func (o outline) redact() outline {
-	o.value = o.shown()
-	children := make([]outline, len(o.children))
-	for i, child := range o.children {
-		children[i] = child.redact()
-	}
-	o.children = children
-	return o
 }
 
 func (o outline) render(b *bytes.Buffer, indent string) {

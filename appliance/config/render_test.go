@@ -334,7 +334,6 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 	other := parsed(t, strings.Replace(secretive, "abc", "xyz", 1))
 	for what, text := range map[string]string{
-		"redacted":      string(RenderRedacted(c)),
 		"error":         faults.Error(),
 		"excerpt":       faults.Excerpt([]byte(bad)),
 		"added":         fmt.Sprintf("%+v %v", Diff(nil, c), Diff(nil, c)),

@@ -72,7 +72,6 @@ func TestCostIsLinear(t *testing.T) {
 		"parse":  func(src string) { parsed(t, src) },
 		"render": func(src string) { Render(parsed(t, src)) },
 		"diff":   func(src string) { Diff(parsed(t, src), parsed(t, strings.ReplaceAll(src, "weight: 1", "weight: 2"))) },
-		"redact": func(src string) { RenderRedacted(parsed(t, src)) },
 	} {
 		few, many := testing.AllocsPerRun(1, func() { do(small) }), testing.AllocsPerRun(1, func() { do(large) })
 		if many > 8*1.2*few {
