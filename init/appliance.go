@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +38,7 @@ func runAppliance(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control plane: %w", err)
 	}
-	boundMemory()
+	boundMemory(0.75)
 	log := logger()
 	net, err := network.Open()
 	if err != nil {
@@ -69,16 +68,6 @@ func runAppliance(ctx context.Context) error {
 
 		ProcessStart: appliance.ProcessStart,
 	})
-}
-
-// boundMemory has garbage collected more often before the machine is out of
-// memory. Left alone, the heap may grow to twice of what is in use: the text of
-// 10,000 services was made in 720 MiB, and a machine of 1 GiB killed the control
-// plane for it.
-func boundMemory() {
-	if free, err := hardware.MemoryFree(os.DirFS("/")); err == nil { // else it grows as any heap
-		debug.SetMemoryLimit(int64(free / 4 * 3))
-	}
 }
 
 func openTable() (appliance.TableKernel, error) {

@@ -11,6 +11,7 @@ import (
 
 // runShell lets people in: by SSH, on the serial console and on the screen.
 func runShell(ctx context.Context) error {
+	boundMemory(0.5)
 	log := logger()
 	consoles, err := shell.Consoles()
 	if err != nil {
