@@ -25,7 +25,9 @@ func TestRevoked(t *testing.T) {
 		}
 		return cert
 	}
-	print := func(s ssh.Signer) api.Revocation { return api.Revocation{Fingerprint: ssh.FingerprintSHA256(s.PublicKey())} }
+	print := func(s ssh.Signer) api.Revocation {
+		return api.Revocation{Fingerprint: ssh.FingerprintSHA256(s.PublicKey())}
+	}
 	offered := []struct {
 		name string
 		key  ssh.PublicKey
