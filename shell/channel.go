@@ -303,10 +303,12 @@ func (ch *channel) stderr() io.Writer {
 }
 
 // finish tells the client the exit status and closes the channel. When that
-// fails the client is gone.
+// fails the client is gone. The status is sent before the end of the output:
+// OpenSSH closes the channel when it has that and its own input has ended, and
+// on a closed channel nothing is sent any more.
 func (ch *channel) finish(status int) {
-	_ = ch.stream.CloseWrite()
 	_, _ = ch.stream.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{uint32(status)}))
+	_ = ch.stream.CloseWrite()
 	_ = ch.stream.Close()
 }
 

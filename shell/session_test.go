@@ -40,6 +40,32 @@ func TestMultiplexing(t *testing.T) {
 	}
 }
 
+// TestStatusComesBeforeTheEnd has the exit status be there when the output ends:
+// OpenSSH closes the channel then if its own input is over, and a status that
+// comes later is lost.
+func TestStatusComesBeforeTheEnd(t *testing.T) {
+	joe := newPerson(t, "joe")
+	stream, requests, err := start(t, one(joe)).mustDial(t, joe).OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := stream.SendRequest("exec", true, gossh.Marshal(struct{ Command string }{"moan"})); err != nil || !ok {
+		t.Fatalf("exec: %v, %v", ok, err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, stream.Stderr()) }() // so that it holds up nothing
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case r := <-requests:
+		if r.Type != "exit-status" || !bytes.Equal(r.Payload, []byte{0, 0, 0, 3}) {
+			t.Errorf("got %q %v, want exit-status 3", r.Type, r.Payload)
+		}
+	default:
+		t.Error("the output ended before the exit status came")
+	}
+}
+
 // TestProveKeys checks the proofs as a client does.
 func TestProveKeys(t *testing.T) {
 	var signers []gossh.Signer
