@@ -41,7 +41,7 @@ type tableEditor struct{ *reconciler }
 
 var _ ipvsadm.Director = tableEditor{}
 
-// table answers the kernel's table on a machine that is a director.
+// kernel answers the table of a machine that is a director.
 func (e tableEditor) kernel() (TableKernel, error) {
 	in, err := e.configured()
 	if err != nil {

@@ -86,7 +86,7 @@ func bubble(t *testing.T, yaml string, test func(t *testing.T, m *machine, b *ba
 	})
 }
 
-// ipvsadm runs a command line and answers its exit status and all it said.
+// adm runs a command line of ipvsadm and answers its exit status and all it said.
 func adm(t *testing.T, b *backend, in string, line string) (int, string) {
 	t.Helper()
 	var said bytes.Buffer

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// text renders a node in one line, to compare it with a literal.
+// String renders a node in one line, to compare it with a literal.
 func (n *node) String() string {
 	switch n.kind {
 	case mappingNode:

@@ -220,7 +220,7 @@ func (a *administrator) fetch(times int) map[string]int {
 	return count
 }
 
-// schedulers are those of the services, as the kernel has them.
+// scheduler is a service's, as the kernel has it.
 func (a *administrator) scheduler(service string) string {
 	a.t.Helper()
 	services, err := a.cluster.Appliance("director").Services(a.ctx)

@@ -225,7 +225,7 @@ func tcp(src, dst netip.Addr, p []byte) string {
 	return fmt.Sprintf("%s %s seq %d ack %d win %d, %d bytes", text, strings.Join(flags, ","), seq, ack, window, data)
 }
 
-// gueport is where GUE is received unless configured otherwise.
+// guePort is where GUE is received unless configured otherwise.
 const guePort = 6080
 
 func udp(src, dst netip.Addr, p []byte, depth int) string {
