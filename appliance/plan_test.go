@@ -1,18 +1,24 @@
 package appliance
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"dipper/appliance/api"
+	"dipper/appliance/ipvs"
 )
 
 // TestPlanNamesWhatConnectionsDoNotSurvive changes what the kernel cannot edit
 // in place: the plan says so beside the edits, and the comparison counts.
 func TestPlanNamesWhatConnectionsDoNotSurvive(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		for i, state := range []string{"ESTABLISHED", "ESTABLISHED", "FIN_WAIT"} {
+			m.table.Connect(connection(4000+i, "192.168.4.200:80", state))
+		}
+		m.table.Connect(connection(4000, "192.168.4.100:80", "ESTABLISHED"))
 		anna := as(t, "anna", "s1")
 		for _, tt := range []struct {
 			edits           []string
@@ -31,7 +37,7 @@ func TestPlanNamesWhatConnectionsDoNotSurvive(t *testing.T) {
 					"ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.201:80 -g -w 1",
 					"ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80  # ends the connections to this real server: its address and port cannot be edited",
 				},
-				disturbed: []string{`service "web": real server 192.168.4.200: 0 connections end: ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80`},
+				disturbed: []string{`service "web": real server 192.168.4.200: 3 connections end: ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.200:80`},
 			},
 			{
 				edits: []string{"set services web listen 192.168.4.15:81"},
@@ -41,7 +47,7 @@ func TestPlanNamesWhatConnectionsDoNotSurvive(t *testing.T) {
 					"ipvsadm -a -t 192.168.4.15:81 -r 192.168.4.200:81 -g -w 2",
 					"ipvsadm -D -t 192.168.4.15:80  # ends the connections of this virtual service: its protocol, address, port and mark cannot be edited",
 				},
-				disturbed: []string{`service "web": 0 connections end: ipvsadm -D -t 192.168.4.15:80`},
+				disturbed: []string{`service "web": 4 connections end: ipvsadm -D -t 192.168.4.15:80`},
 			},
 		} {
 			c := candidateOf(t, anna, b, tt.edits...)
@@ -60,4 +66,14 @@ func TestPlanNamesWhatConnectionsDoNotSurvive(t *testing.T) {
 			}
 		}
 	})
+}
+
+// connection is one of a client's to the service of pair.
+func connection(port int, realServer, state string) ipvs.Connection {
+	return ipvs.Connection{
+		Protocol: ipvs.TCP, State: state,
+		Client:      netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(port)),
+		Virtual:     netip.MustParseAddrPort("192.168.4.15:80"),
+		Destination: netip.MustParseAddrPort(realServer),
+	}
 }

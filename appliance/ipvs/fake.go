@@ -36,18 +36,37 @@ func (f *Fake) Observe(ctx context.Context) (Table, error) {
 // Forget does nothing: a fake remembers nothing beside its table.
 func (f *Fake) Forget() {}
 
-// Statistics returns the table; nothing was counted.
+// Statistics returns the table with the connections of Connect, those of
+// services that have an address; packets and bytes were not counted.
 func (f *Fake) Statistics(ctx context.Context) ([]ServiceStatistics, error) {
-	table, err := f.Observe(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var statistics []ServiceStatistics
-	for _, s := range table.Services {
+	for _, s := range f.table.Canonical().Services {
 		entry := ServiceStatistics{Service: s.withoutRealServers()}
 		for _, r := range s.RealServers {
-			entry.RealServers = append(entry.RealServers, RealServerStatistics{RealServer: r})
+			entry.RealServers = append(entry.RealServers, f.count(s.Key, r))
 		}
 		statistics = append(statistics, entry)
 	}
-	return statistics, err
+	return statistics, ctx.Err()
+}
+
+// count counts the connections to a real server: established ones are the active
+// ones (ip_vs_proto_tcp.c, set_tcp_state).
+func (f *Fake) count(service Key, r RealServer) RealServerStatistics {
+	counted := RealServerStatistics{RealServer: r}
+	for _, c := range f.connections {
+		switch {
+		case c.Protocol != service.Protocol || c.Virtual != netip.AddrPortFrom(service.Address, service.Port),
+			c.Destination != netip.AddrPortFrom(r.Address, r.Port):
+		case c.State == "ESTABLISHED":
+			counted.ActiveConnections++
+		default:
+			counted.InactiveConnections++
+		}
+	}
+	return counted
 }
 
 // Services returns the services without their real servers.
@@ -73,7 +92,7 @@ func (f *Fake) RealServers(ctx context.Context, services []*ServiceStatistics) i
 	}
 }
 
-// StatisticsOf returns one service; nothing was counted.
+// StatisticsOf returns one service.
 func (f *Fake) StatisticsOf(ctx context.Context, service Key) (ServiceStatistics, bool, error) {
 	all, err := f.Statistics(ctx)
 	for _, s := range all {
