@@ -4,7 +4,9 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dipper/appliance/api"
@@ -80,4 +82,140 @@ func TestOddComments(t *testing.T) {
 			t.Errorf("%q: the configuration begins with %.40q", comment, yaml)
 		}
 	}
+}
+
+func TestCommitConfirmed(t *testing.T) {
+	tenMinutes := api.CommitOptions{Confirm: api.Duration(10 * time.Minute), Comment: "careful"}
+	tests := map[string]struct {
+		then   func(t *testing.T, m *machine, b *backend) // after the commit
+		after  time.Duration
+		weight string
+		saved  bool
+	}{
+		"not yet over": {after: 9 * time.Minute, weight: "9"},
+		"over":         {after: 11 * time.Minute, weight: "1"},
+		"confirmed": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				if r, err := b.Confirm(as(t, "bert", "s2")); err != nil || r.Number != 2 || r.Comment != "careful" {
+					t.Errorf("Confirm = %+v, %v", r, err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"reverted": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				if err := b.Revert(as(t, "bert", "s2")); err != nil {
+					t.Error(err)
+				}
+			},
+			weight: "1",
+		},
+		"session lost, not yet a minute ago": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
+			after: 59 * time.Second, weight: "9",
+		},
+		"session lost a minute ago": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
+			after: 61 * time.Second, weight: "1",
+		},
+		"another session lost": {
+			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s2") },
+			after: 5 * time.Minute, weight: "9",
+		},
+		"session lost, but another confirms": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				lose(t, b, "s1")
+				time.Sleep(30 * time.Second)
+				if _, err := b.Confirm(as(t, "bert", "s2")); err != nil {
+					t.Error(err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"a plain commit confirms": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				bert := as(t, "bert", "s2")
+				c := candidateOf(t, bert, b)
+				if done, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || done.Revision != 2 {
+					t.Errorf("commit: %+v, %v", done, err)
+				}
+			},
+			after: time.Hour, weight: "9", saved: true,
+		},
+		"a second one extends, and goes all the way back": {
+			then: func(t *testing.T, m *machine, b *backend) {
+				time.Sleep(9 * time.Minute)
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.100 weight 5")
+				if _, err := b.Commit(anna, c.ID, tenMinutes); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(9 * time.Minute)
+				synctest.Wait()
+				if w := weight(t, m); w != "5" {
+					t.Errorf("weight %s, want 5 for another minute", w)
+				}
+			},
+			after: 2 * time.Minute, weight: "1",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, heavier)
+				done, err := b.Commit(anna, c.ID, tenMinutes)
+				if err != nil || done.Revision != 0 || !done.ConfirmBy.Equal(time.Now().Add(10*time.Minute)) {
+					t.Fatalf("commit: %+v, %v", done, err)
+				}
+				if s := b.Status(anna, -1); s.ConfirmBy.IsZero() || !s.Unsaved || weight(t, m) != "9" {
+					t.Errorf("status %+v, weight %s", s, weight(t, m))
+				}
+				if r, err := b.Revisions(anna); err != nil || len(r) > 0 {
+					t.Errorf("what nobody confirmed is kept: %+v, %v", r, err)
+				}
+				if _, err := b.Save(anna, ""); err == nil {
+					t.Error("what nobody confirmed was saved")
+				}
+				if tt.then != nil {
+					tt.then(t, m, b)
+				}
+				time.Sleep(tt.after)
+				synctest.Wait()
+				if w := weight(t, m); w != tt.weight {
+					t.Errorf("weight %s, want %s", w, tt.weight)
+				}
+				revisions, err := b.Revisions(anna)
+				if err != nil || (len(revisions) > 0) != tt.saved {
+					t.Errorf("revisions %+v, %v", revisions, err)
+				}
+			})
+		})
+	}
+}
+
+// TestUndoneWhenTheKernelIs tells of the end of an unconfirmed commit when the
+// kernel has been put back, and not before.
+func TestUndoneWhenTheKernelIs(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		var edits atomic.Int32
+		m.table.editing = func() {
+			if edits.Add(1) == 2 && b.Status(anna, -1).ConfirmBy.IsZero() {
+				t.Error("told before it was done")
+			}
+		}
+		c := candidateOf(t, anna, b, heavier)
+		if _, err := b.Commit(anna, c.ID, api.CommitOptions{Confirm: api.Duration(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if s := b.Status(anna, -1); edits.Load() != 2 || !s.ConfirmBy.IsZero() || weight(t, m) != "1" {
+			t.Errorf("%d edits, want 2; status %+v, weight %s", edits.Load(), s, weight(t, m))
+		}
+		if kept, err := b.running.loadPending(); err != nil || kept != nil {
+			t.Errorf("a restart would find %+v, %v", kept, err)
+		}
+	})
 }

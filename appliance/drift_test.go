@@ -1,12 +1,14 @@
 package appliance
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"dipper/appliance/api"
 	"dipper/appliance/events"
 	"dipper/appliance/ipvs"
 )
@@ -111,4 +113,95 @@ func besideTable(t *testing.T, m *machine) string {
 		text += fmt.Sprintf(", %s of %s %d", d.State, d.Interface, d.SyncID)
 	}
 	return text
+}
+
+// foreign edits the kernel's table as somebody else would, and tells of it.
+func (m *machine) foreign(t *testing.T, ops ...ipvs.Op) {
+	t.Helper()
+	if err := m.table.Fake.Apply(t.Context(), ops); err != nil {
+		t.Fatal(err)
+	}
+	m.table.foreign <- struct{}{}
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+func TestDrift(t *testing.T) {
+	// Somebody sets a weight, takes a real server out and adds a service.
+	foreignEdits := func(m *machine) []ipvs.Op {
+		table, err := m.table.Observe(context.Background())
+		if err != nil {
+			panic(err)
+		}
+		web := table.Services[0]
+		heavy := web.RealServers[0]
+		heavy.Weight = 9
+		mail := ipvs.Service{Key: ipvs.Key{Protocol: ipvs.TCP, Address: web.Address, Port: 25}, Scheduler: "rr"}
+		return []ipvs.Op{
+			{Kind: ipvs.EditRealServer, Service: web, RealServer: heavy},
+			{Kind: ipvs.DeleteRealServer, Service: web, RealServer: web.RealServers[1]},
+			{Kind: ipvs.AddService, Service: mail},
+		}
+	}
+	const before = "-A -t 192.168.4.15:80 -s wrr\n" +
+		"-a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1\n" +
+		"-a -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 2\n"
+	const edited = "-A -t 192.168.4.15:25 -s rr\n" +
+		"-A -t 192.168.4.15:80 -s wrr\n" +
+		"-a -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 9\n"
+	tests := map[string]struct {
+		table   string
+		unsaved bool
+		says    string
+	}{
+		"repair": {before, false, "put back"},
+		"adopt":  {edited, true, "taken over"},
+		"report": {edited, false, "left as it is"},
+	}
+	for drift, tt := range tests {
+		t.Run(drift, func(t *testing.T) {
+			bubble(t, pair+"ipvs: {drift: "+drift+"}\n", func(t *testing.T, m *machine, b *backend) {
+				m.foreign(t, foreignEdits(m)...)
+				time.Sleep(5 * auditInterval)
+				synctest.Wait()
+				if got := m.table.String(); got != tt.table {
+					t.Errorf("table:\n%swant:\n%s", got, tt.table)
+				}
+				if s := b.Status(t.Context(), -1); s.Unsaved != tt.unsaved || s.State != api.Serving {
+					t.Errorf("status %+v, want unsaved %v", s, tt.unsaved)
+				}
+				told := 0
+				for e := range b.Events(t.Context(), 0, false) {
+					if e.Kind == events.Drift && strings.Contains(e.Text, tt.says) {
+						told++
+					}
+				}
+				if status, said := adm(t, b, "", "-Z"); status != 0 || m.table.String() != tt.table {
+					t.Errorf("zeroing, exit status %d, said %q, table:\n%s", status, said, m.table.String())
+				}
+				if told != 3 {
+					t.Errorf("%d events say %q, want 3, each once", told, tt.says)
+				}
+			})
+		})
+	}
+}
+
+// TestOneDumpDecidesNothing misses an entry in every other dump.
+func TestOneDumpDecidesNothing(t *testing.T) {
+	bubble(t, pair+"ipvs: {drift: adopt}\n", func(t *testing.T, m *machine, b *backend) {
+		m.table.misses = true
+		for range 5 {
+			m.table.foreign <- struct{}{}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if b.Status(t.Context(), -1).Unsaved {
+			yaml, _ := b.Config(t.Context())
+			t.Errorf("a dump that missed an entry was believed:\n%s", yaml)
+		}
+		if edits := m.take(); len(edits) > 0 {
+			t.Errorf("edits %q", edits)
+		}
+	})
 }

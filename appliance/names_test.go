@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dipper/appliance/api"
 	"dipper/appliance/config"
 )
@@ -47,4 +49,27 @@ func TestCompletionCostsNoMoreInALargeTable(t *testing.T) {
 			t.Errorf("%+v: %v allocations with 10,000 real servers, %v with 100", q, large, small)
 		}
 	}
+}
+
+func TestNames(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		tests := []struct {
+			q    api.NamesQuery
+			want []api.Completion
+		}{
+			{api.NamesQuery{Kind: "service"}, []api.Completion{{Word: "web", State: "192.168.4.15:80, 2 real servers"}}},
+			{api.NamesQuery{Kind: "service", Prefix: "x"}, []api.Completion{}},
+			{api.NamesQuery{Kind: "server", Prefix: "192.168.4.2"}, []api.Completion{{Word: "192.168.4.200:80", State: "web, weight 2"}}},
+			{api.NamesQuery{Kind: "server", Limit: 1}, []api.Completion{{Word: "192.168.4.100:80", State: "web, weight 1"}}},
+			{api.NamesQuery{Kind: "scheduler", Prefix: "sh"}, []api.Completion{{Word: "sh"}}},
+		}
+		for _, tt := range tests {
+			if got, err := b.Names(t.Context(), tt.q); err != nil || !cmp.Equal(got, tt.want) {
+				t.Errorf("%+v: got %v, %v; want %v", tt.q, got, err, tt.want)
+			}
+		}
+		if _, err := b.Names(t.Context(), api.NamesQuery{Kind: "planet"}); err == nil {
+			t.Error("there are names of planets")
+		}
+	})
 }

@@ -264,3 +264,36 @@ func TestCommandLineWithoutPasswords(t *testing.T) {
 		}
 	}
 }
+
+func TestRoles(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		calls := map[string]struct {
+			need api.Role
+			call func(ctx context.Context) error
+		}{
+			"server": {api.Operate, func(ctx context.Context) error {
+				_, err := b.SetServer(ctx, api.ServerVerb{Server: "192.168.4.100", Verb: api.Enable})
+				return err
+			}},
+			"clear": {api.Operate, func(ctx context.Context) error {
+				_, err := b.Clear(ctx, api.ClearQuery{What: "counters"})
+				return err
+			}},
+			"save":  {api.Admin, func(ctx context.Context) error { _, err := b.Save(ctx, ""); return err }},
+			"apply": {api.Admin, func(ctx context.Context) error { _, err := b.Apply(ctx, []byte(pair), false); return err }},
+			"open":  {api.Admin, func(ctx context.Context) error { _, err := b.OpenCandidate(ctx, false); return err }},
+		}
+		for name, tt := range calls {
+			for rank, role := range []api.Role{api.Viewer, api.Operate, api.Admin, ""} {
+				err := tt.call(api.WithActor(t.Context(), api.Actor{Role: role}))
+				allowed := role == tt.need || role == "" || rank == 2
+				if (err == nil) != allowed {
+					t.Errorf("%s by %q: %v", name, role, err)
+				}
+			}
+			if err := tt.call(api.WithActor(t.Context(), api.Actor{Role: "emperor"})); err == nil {
+				t.Errorf("%s by an unknown role", name)
+			}
+		}
+	})
+}

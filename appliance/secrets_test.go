@@ -105,3 +105,31 @@ func TestSecretsAreToldNowhere(t *testing.T) {
 		}
 	})
 }
+
+func TestSecretsAreNotShown(t *testing.T) {
+	const hash = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+	bubble(t, pair+"management: {ssh: {users: {anna: {role: admin, password-hash: "+hash+"}}}}\n", func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		c := candidateOf(t, anna, b)
+		for _, format := range []api.ShowFormat{api.FormatYAML, api.FormatCommands, api.FormatJSON} {
+			for what, show := range map[string]func(q api.ShowQuery) (string, error){
+				"candidate": func(q api.ShowQuery) (string, error) { return b.ShowCandidate(anna, c.ID, q) },
+				"running":   func(q api.ShowQuery) (string, error) { return b.ShowConfig(anna, "running", q) },
+			} {
+				if text, err := show(api.ShowQuery{Format: format}); err != nil || strings.Contains(text, hash) || !strings.Contains(text, "anna") {
+					t.Errorf("%s as %s, %v:\n%s", what, format, err, text)
+				}
+				if text, err := show(api.ShowQuery{Format: format, Secrets: true}); err != nil || !strings.Contains(text, hash) {
+					t.Errorf("%s as %s, secrets asked for, %v:\n%s", what, format, err, text)
+				}
+			}
+		}
+		viewer := api.WithActor(t.Context(), api.Actor{User: "vera", Role: api.Viewer})
+		if _, err := b.ShowConfig(viewer, "running", api.ShowQuery{Secrets: true}); err == nil {
+			t.Error("a viewer sees secrets")
+		}
+		if access, err := b.Access(t.Context(), -1); err != nil || len(access.Users) != 1 || access.Users[0].PasswordHash != hash {
+			t.Errorf("access %+v, %v", access, err)
+		}
+	})
+}

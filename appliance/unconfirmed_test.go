@@ -264,3 +264,51 @@ func TestWhoIsTold(t *testing.T) {
 		}
 	})
 }
+
+func lose(t *testing.T, b *backend, session string) {
+	t.Helper()
+	if err := b.SessionEnded(t.Context(), session, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnconfirmedOutlivesTheControlPlane kills it before the deadline, and
+// starts it again before and after.
+func TestUnconfirmedOutlivesTheControlPlane(t *testing.T) {
+	for name, tt := range map[string]struct {
+		away   time.Duration
+		before string // weight right after the restart
+	}{
+		"back in time": {time.Minute, "9"},
+		"back late":    {time.Hour, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.options.Uptime = nil
+				m.boots(pair)
+				b, kill := m.serves(t)
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b, heavier)
+				if _, err := b.Commit(anna, c.ID, api.CommitOptions{Confirm: api.Duration(10 * time.Minute)}); err != nil {
+					t.Fatal(err)
+				}
+				kill()
+				time.Sleep(tt.away)
+				b, kill = m.serves(t)
+				defer kill()
+				if w := weight(t, m); w != tt.before {
+					t.Errorf("after the restart: weight %s, want %s", w, tt.before)
+				}
+				if confirmBy := b.Status(anna, -1).ConfirmBy; confirmBy.IsZero() != (tt.before == "1") {
+					t.Errorf("to be confirmed by %v", confirmBy)
+				}
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if w := weight(t, m); w != "1" || b.Status(anna, -1).Unsaved {
+					t.Errorf("in the end: weight %s", w)
+				}
+			})
+		})
+	}
+}

@@ -1,13 +1,9 @@
 package session
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dipper/appliance/api"
-	"dipper/shell/grammar"
 	"dipper/shell/terminal/vt"
 )
 
@@ -130,64 +125,6 @@ ann@lb1> _`)
 	})
 }
 
-func TestConfigurationMode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.candidates["9"] = &fakeCandidate{Candidate: api.Candidate{ID: "9", Owner: api.Actor{User: "bob"}, Since: noon}}
-		d := sit(t, f, 100, 30)
-		d.types(ctrlL, "conf", enter)
-		d.sees(`
-ann@lb1> conf
-bob has a candidate open since 2026-11-21 12:00:00 (now)
-
-[edit]
-ann@lb1# _`)
-		d.types(ctrlL, "edit services web", enter, ctrlL, "set ", tab, "?")
-		d.sees(`
-ann@lb1# set
-  scheduler  which real server gets the next connection (wrr)
-  listen     VIP and port
-ann@lb1# set
-  scheduler  which real server gets the next connection (wrr)
-  listen     VIP and port
-ann@lb1# set _`)
-		d.types(ctrlL, "sch", tab, "lcss", enter)
-		d.sees(`
-ann@lb1# set scheduler lcss
-                       ^^^^
-error: unknown scheduler "lcss": did you mean "lc"?
-
-[edit services web]
-ann@lb1# _`)
-		d.types(ctrlL, "set scheduler wlc", enter, ctrlL, "exit", enter, ctrlL, "exit", enter)
-		d.sees(`
-ann@lb1# exit
-There are uncommitted changes. Leave and forget them? [y/N] _`)
-		d.types("n")
-		d.sees(`
-ann@lb1# exit
-There are uncommitted changes. Leave and forget them? [y/N] n
-error: nothing was done
-
-[edit] changed
-ann@lb1# _`)
-		d.types(ctrlL, "commit", enter)
-		d.sees(`
-ann@lb1# commit
-committed as revision 8 with 1 kernel edit
-
-[edit]
-ann@lb1# _`)
-		d.types(ctrlD, ctrlL, ctrlD)
-		if err := d.ends(); err != nil {
-			t.Errorf("Ctrl-D: %v", err)
-		}
-		if len(f.candidates) != 1 {
-			t.Errorf("candidates left: %v", f.candidates)
-		}
-	})
-}
-
 func TestPagerAndInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := sit(t, newFake(), 80, 8)
@@ -265,118 +202,6 @@ func TestLostSession(t *testing.T) {
 	})
 }
 
-// TestOthers: sessions see each other and are told.
-func TestOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		registry := &Registry{}
-		share := func(user, session string) func(*Session) {
-			return func(s *Session) {
-				s.Registry, s.Actor.User, s.Actor.Session = registry, user, session
-			}
-		}
-		ann := sit(t, newFake(), 100, 24, share("ann", "1"))
-		bob := sit(t, newFake(), 100, 24, share("bob", "2"))
-		ann.types(ctrlL, "ha")
-		bob.types("reboot", enter)
-		if !strings.Contains(bob.vt.Screen(), "1 other sessions") {
-			t.Errorf("bob is not told of ann:\n%s", bob.vt.Screen())
-		}
-		bob.types("y")
-		ann.sees(`
-*** bob (10.0.0.1): reboot now
-ann@lb1> ha_`)
-		if strings.Contains(bob.vt.Screen(), "***") {
-			t.Errorf("bob is told what he did himself:\n%s", bob.vt.Screen())
-		}
-		if bob.f.ended != api.Reboot {
-			t.Errorf("ended: %q", bob.f.ended)
-		}
-		ann.types(ctrlU, ctrlL, "show users | except Since", enter)
-		ann.sees(`
-ann@lb1> show users | except Since
-ann   admin  10.0.0.1  2026-11-21 12:00:00 (now)  0s    (this session)
-bob   admin  10.0.0.1  2026-11-21 12:00:00 (now)  0s
-ann@lb1> _`)
-		// History is the user's, in whichever session.
-		again := sit(t, newFake(), 100, 24, share("ann", "3"))
-		again.types("set a password geheim", enter, ctrlL, "\x1b[A")
-		again.sees(`ann@lb1> show users | except Since_`)
-		for _, s := range []*seat{ann, bob, again} {
-			s.types(ctrlU, ctrlD)
-			if err := s.ends(); err != nil {
-				t.Error(err)
-			}
-		}
-		if left := registry.Sessions(); len(left) > 0 {
-			t.Errorf("still there: %+v", left)
-		}
-	})
-}
-
-// TestAnnouncements: a session is told what others commit, and not what itself
-// did.
-func TestAnnouncements(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.news = make(chan api.Event)
-		d := sit(t, f, 100, 24)
-		d.types(ctrlL)
-		f.news <- api.Event{Number: 3, Kind: "commit", Actor: api.Actor{User: "bob", From: "10.0.0.2", Session: "s2"}, Text: "revision 8"}
-		f.news <- api.Event{Number: 4, Kind: "commit", Actor: api.Actor{User: "ann", Session: "s1"}, Text: "revision 9"}
-		f.news <- api.Event{Number: 5, Kind: "link", Text: "eth1 is up"}
-		f.news <- api.Event{Number: 6, Kind: "commit", Text: "undone"}
-		synctest.Wait()
-		d.sees(`
-*** bob (10.0.0.2): revision 8
-*** undone
-ann@lb1> _`)
-		d.types(ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestAnnouncementsToWhoConfigures: who else begins to configure is told to those
-// who do so already, and so is a commit that went past their candidate, once.
-func TestAnnouncementsToWhoConfigures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.news = make(chan api.Event)
-		d := sit(t, f, 100, 24)
-		d.types(ctrlL)
-		bob := api.Actor{User: "bob", From: "10.0.0.2", Session: "s2"}
-		tell := func(number int, kind, text string) {
-			f.news <- api.Event{Number: number, Kind: kind, Actor: bob, Text: text}
-			synctest.Wait()
-		}
-		tell(3, "candidate", "opens a candidate")
-		d.sees(`ann@lb1> _`)
-		d.types("configure", enter, "set hostname lb9", enter, ctrlL)
-		tell(4, "candidate", "opens a candidate")
-		tell(5, "commit", "revision 8 saved by bob")
-		f.mu.Lock()
-		f.candidates["1"].Stale = true
-		f.mu.Unlock()
-		tell(6, "commit", "revision 9")
-		tell(7, "commit", "revision 10")
-		d.sees(`
-*** bob (10.0.0.2): opens a candidate
-*** bob (10.0.0.2): revision 8 saved by bob
-*** bob (10.0.0.2): revision 9
-*** your candidate is a copy of what ran before: "update" puts your changes on top of what runs now
-*** bob (10.0.0.2): revision 10
-ann@lb1# _`)
-		d.types("exit", enter, "y", ctrlL)
-		tell(8, "candidate", "opens a candidate")
-		d.sees(`ann@lb1> _`)
-		d.types(ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestErrorsWrapBetweenWords: and what points into a line stays under it.
 func TestErrorsWrapBetweenWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -402,25 +227,6 @@ real-servers, revisions, routes, service
 and 8 more
 ann@lb1> _`)
 		d.types(ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestEditLevel: the level is said in full, and there is none of what cannot be.
-func TestEditLevel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := sit(t, newFake(), 60, 24)
-		d.types("configure", enter, "edit servi web", enter, ctrlL, "edit nonsense", enter)
-		d.sees(`
-ann@lb1# edit nonsense
-              ^^^^^^^^
-error: unknown key "nonsense"
-
-[edit services web]
-ann@lb1# _`)
-		d.types("exit", enter, "exit", enter, ctrlD)
 		if err := d.ends(); err != nil {
 			t.Error(err)
 		}
@@ -456,56 +262,6 @@ func TestCaptureLeavesItselfOut(t *testing.T) {
 	})
 }
 
-// TestBrokenBootConfig: who logs in is told how to mend it, and sees what is
-// wrong with it when he takes the rest.
-func TestBrokenBootConfig(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.status = api.Status{State: api.Maintenance, Since: noon, Source: "label:DIPPER", Problems: []string{
-			"the boot config has mistakes, and nothing of it was applied:",
-			`dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"`, "   9 |     scheduler: lcss", "     |                ^",
-		}}
-		d := sit(t, f, 110, 24)
-		d.sees(`
-this machine: maintenance since 2026-11-21 12:00:00 (now)
-  ! the boot config has mistakes, and nothing of it was applied:
-  ! dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"
-  !    9 |     scheduler: lcss
-  !      |                ^
-  ! "configure", then "rollback boot": what is right of the boot config, to be mended by "set" and committed
-ann@dipper> _`)
-		d.types("configure", enter, ctrlL, "rollback boot", enter)
-		d.sees(`
-ann@dipper# rollback boot
-the candidate is what is right of label:DIPPER; what is not:
-  the boot config has mistakes, and nothing of it was applied:
-  dipper.yaml:9:5: services.web.scheduler: unknown scheduler "lcss"
-     9 |     scheduler: lcss
-       |                ^
-"set" what is missing; "commit check" says what still is
-
-[edit]
-ann@dipper# _`)
-		d.types("exit", enter, ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestSharedCandidate: it outlives the session that leaves it with changes.
-func TestSharedCandidate(t *testing.T) {
-	f := newFake()
-	_, errOut, status := exec(t, f, api.Admin, "", "configure shared; set hostname lb2; exit")
-	if status != 0 || errOut != "the shared candidate keeps its uncommitted changes\n" || len(f.candidates) != 1 {
-		t.Errorf("exit status %d, %q, candidates %v", status, errOut, f.candidates)
-	}
-	f = newFake()
-	if _, _, status := exec(t, f, api.Admin, "", "configure shared; exit"); status != 0 || len(f.candidates) != 0 {
-		t.Errorf("without changes: exit status %d, candidates %v", status, f.candidates)
-	}
-}
-
 // TestExecNeverPages: programs ask for a terminal too.
 func TestExecNeverPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -530,49 +286,6 @@ func TestExecNeverPages(t *testing.T) {
 	})
 }
 
-// TestTooMany: where more fit than are shown, Tab goes no further than all do.
-func TestTooMany(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		for i := range 300 {
-			f.manyNames = append(f.manyNames, fmt.Sprintf("10.0.0.%03d", i))
-		}
-		d := sit(t, f, 100, 150)
-		d.types(ctrlL, "server 10", tab) // the first hundred begin with 10.0.0.0
-		s := d.vt.Screen()
-		if !strings.HasSuffix(s, "  ... and more: type on\nann@lb1> server 10_") || !strings.Contains(s, "\n  10.0.0.099  weight 1\n") {
-			t.Errorf("screen:\n%s", s)
-		}
-		d.types(ctrlU, "server 10.0.0.27", tab)
-		if s := d.vt.Screen(); !strings.HasSuffix(s, "  10.0.0.279  weight 1\nann@lb1> server 10.0.0.27_") {
-			t.Errorf("screen:\n%s", s)
-		}
-		d.types(ctrlU, ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestReminder: a commit that is about to be undone is told of, once.
-func TestReminder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := sit(t, newFake(), 100, 24)
-		d.types(ctrlL)
-		for _, left := range []time.Duration{5 * time.Minute, 50 * time.Second, 50 * time.Second} {
-			d.f.become(func(s *api.Status) { s.ConfirmBy = noon.Add(left) })
-			synctest.Wait()
-		}
-		d.sees(`
-*** in 50s the unconfirmed commit is undone; "confirm" keeps it
-ann@lb1 (unconfirmed)> _`)
-		d.types(ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestTypedAhead: what is pasted runs line by line, and no page waits for it.
 func TestTypedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -591,196 +304,4 @@ func TestTypedAhead(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// TestHelpIsTheGrammar: whatever `?` lists is accepted as the next word, and
-// every other word of the tables is not, unless it is a hidden one there. All
-// places that can be reached by words of the tables are tried.
-func TestHelpIsTheGrammar(t *testing.T) {
-	places := 0
-	for _, configuring := range []bool{false, true} {
-		c := &conversation{Session: &Session{API: newFake(), Actor: api.Actor{Role: api.Admin}}}
-		if configuring {
-			c.candidate = &api.Candidate{ID: "1"}
-		}
-		every := wordsOf(c.table())
-		var visit func(line string, depth int)
-		visit = func(line string, depth int) {
-			places++
-			o, err := c.offers(t.Context(), line)
-			if err != nil {
-				t.Fatalf("%q: %v", line, err)
-			}
-			offered := map[string]bool{}
-			for _, k := range o.Known {
-				offered[k.Word] = true
-			}
-			_, complete := understood(c, line)
-			if complete != o.Enter && line != "" {
-				t.Errorf("%q: help says that it may end here: %v; it is so: %v", line, o.Enter, complete)
-			}
-			for _, w := range every {
-				accepted, _ := understood(c, line+w)
-				if accepted && !offered[w] && entersHidden(t, c, line+w) {
-					continue
-				}
-				if len(o.Asked) == 0 && accepted != offered[w] && !abbreviates(w, offered) {
-					t.Errorf("%q then %q: accepted %v, offered %v", line, w, accepted, offered[w])
-				}
-				if offered[w] && !accepted {
-					t.Errorf("%q then %q is offered and not accepted", line, w)
-				}
-			}
-			if depth == 0 {
-				return
-			}
-			for w := range offered {
-				visit(line+w+" ", depth-1)
-			}
-			for _, a := range o.Asked {
-				if v := sample(a.Arg.Check); v != "" && !a.Arg.Repeated && !a.Arg.Verbatim {
-					visit(line+v+" ", depth-1)
-				}
-			}
-		}
-		visit("", 3)
-	}
-	if places < 250 {
-		t.Errorf("only %d places were visited", places)
-	}
-}
-
-// entersHidden reports whether the last word of a line is a command that is
-// not offered.
-func entersHidden(t *testing.T, c *conversation, line string) bool {
-	statements, err := grammar.Split(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := grammar.Expand(c.table(), statements[0][0])
-	words := strings.Fields(full)
-	return err == nil && hiddenWords(c.table())[words[len(words)-1]]
-}
-
-// hiddenWords are the names of a table that are not offered.
-func hiddenWords(list []*command) map[string]bool {
-	names := map[string]bool{}
-	for _, c := range list {
-		if c.Hidden {
-			names[c.Name] = true
-		}
-		maps.Copy(names, hiddenWords(c.Sub))
-	}
-	return names
-}
-
-// abbreviates reports whether a word is short for one that is offered.
-func abbreviates(word string, offered map[string]bool) bool {
-	for o := range offered {
-		if strings.HasPrefix(o, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// sample is a value that passes a check.
-func sample(check func(string) error) string {
-	for _, v := range []string{"web", "5", "10m", "10.0.0.1", "http://a/b"} {
-		if check == nil || check(v) == nil {
-			return v
-		}
-	}
-	return ""
-}
-
-// understood reports whether the words of a line fit so far, and whether the
-// line is complete.
-func understood(c *conversation, line string) (fits, complete bool) {
-	_, err := c.offers(context.Background(), strings.TrimSuffix(line, " ")+" ")
-	return err == nil, parses(c, line)
-}
-
-// TestAbbreviations: every prefix of a command that is unique among its
-// siblings means that command, unless it is a hidden word itself, as ip is.
-func TestAbbreviations(t *testing.T) {
-	tried := 0
-	for _, table := range [][]*command{operationalTable(), configurationTable()} {
-		var visit func(path []string, list []*command)
-		visit = func(path []string, list []*command) {
-			notOffered := map[string]bool{}
-			for _, c := range list {
-				notOffered[c.Name] = c.Hidden
-			}
-			list = offeredIn(list)
-			for _, c := range list {
-				for n := 1; n <= len(c.Name); n++ {
-					prefix := c.Name[:n]
-					fits := 0
-					for _, other := range list {
-						if strings.HasPrefix(other.Name, prefix) {
-							fits++
-						}
-					}
-					if fits > 1 && prefix != c.Name || notOffered[prefix] {
-						continue
-					}
-					tried++
-					line := strings.Join(append(path[:len(path):len(path)], prefix), " ")
-					got := meant(table, line)
-					if want := strings.Join(append(path[:len(path):len(path)], c.Name), " "); got != want {
-						t.Errorf("%q means %q, want %q", line, got, want)
-					}
-				}
-				next := append(path[:len(path):len(path)], c.Name)
-				for _, a := range c.Args {
-					if !a.Optional {
-						next = append(next, sample(a.Check))
-					}
-				}
-				visit(next, c.Sub)
-			}
-		}
-		visit(nil, table)
-	}
-	if tried < 300 {
-		t.Errorf("only %d abbreviations were tried", tried)
-	}
-}
-
-// crowded is a session on a director with so many real servers.
-func crowded(count int) *conversation {
-	f := newFake()
-	for i := range count {
-		f.manyNames = append(f.manyNames, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))
-	}
-	slices.Sort(f.manyNames)
-	return &conversation{Session: &Session{API: f, Actor: api.Actor{Role: api.Admin}}}
-}
-
-// TestCompletionIsBounded: among ten thousand real servers it costs what it
-// costs among two hundred.
-func TestCompletionIsBounded(t *testing.T) {
-	cost := func(c *conversation) float64 {
-		return testing.AllocsPerRun(10, func() {
-			o, err := c.offers(t.Context(), "server 10.0.")
-			if err != nil || len(o.values) != maxOffered || !o.cut {
-				t.Fatalf("%d values, more: %v, %v", len(o.values), o.cut, err)
-			}
-		})
-	}
-	few, many := cost(crowded(200)), cost(crowded(10_000))
-	if many > few*1.1 {
-		t.Errorf("%v allocations among 10,000 real servers, %v among 200", many, few)
-	}
-}
-
-// BenchmarkComplete completes among ten thousand real servers.
-func BenchmarkComplete(b *testing.B) {
-	c := crowded(10_000)
-	for b.Loop() {
-		if _, err := c.offers(b.Context(), "server 10.0.3"); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

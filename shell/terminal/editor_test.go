@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -216,31 +214,6 @@ lb1> _`)
 	})
 }
 
-func TestHistory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := sit(t, "xterm", 60, 20, &terminal.History{}, helper{})
-		d.types("show log", enter, "show services", enter, "ping 10.0.0.1", enter)
-		d.types(upKey, upKey, enter)         // show services
-		d.types("mine", ctrlP, ctrlN, enter) // mine
-		d.types(ctrlR, "log", enter)         // show log
-		d.types(ctrlR, "show", ctrlR, enter) // show services, before show log
-		d.types(ctrlR, "nothing of this")
-		if !strings.Contains(d.vt.Screen(), `(search) nothing for "nothing of this": `) {
-			t.Errorf("a search without result is not told:\n%s", d.vt.Screen())
-		}
-		d.types(ctrlG, enter)
-		d.types("host ", altDot, enter) // the last word before
-		d.types(ctrlR, "ping", end, "2", enter)
-		d.leaves()
-		want := []string{
-			"show log", "show services", "ping 10.0.0.1", "show services", "mine", "show log", "show services", "", "host services", "ping 10.0.0.12",
-		}
-		if diff := cmp.Diff(want, d.lines); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-}
-
 func TestResize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := sit(t, "xterm", 40, 8, nil, helper{})
@@ -271,23 +244,6 @@ func TestEnds(t *testing.T) {
 			t.Errorf("the end of input: %v after %q", d.err, d.lines)
 		}
 	})
-}
-
-// TestHistoryIsBounded: in lines and in bytes.
-func TestHistoryIsBounded(t *testing.T) {
-	for _, length := range []int{5, 4000, 5000} {
-		h := &terminal.History{}
-		for i := range 2000 {
-			h.Add(fmt.Sprintf("%0*d", length, i))
-		}
-		lines, size := h.Lines(), 0
-		for _, l := range lines {
-			size += len(l)
-		}
-		if len(lines) > 500 || size > 64<<10 || length < 4096 && (len(lines) < 10 || !strings.HasSuffix(lines[len(lines)-1], "1999")) {
-			t.Errorf("lines of %d bytes: %d lines, %d bytes", length, len(lines), size)
-		}
-	}
 }
 
 // TestUnfinishedLine: what a program says without an end of line stays on the
@@ -368,99 +324,6 @@ func TestFlood(t *testing.T) {
 		if total := <-sent; total > 32<<10 {
 			t.Errorf("%d keys were taken from somebody whom nobody reads", total)
 		}
-	})
-}
-
-func TestPager(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		keys []string
-		last string // row above the prompt
-		quit bool
-	}{
-		{"page", nil, "line 06", false},
-		{"line", []string{enter}, "line 07", false},
-		{"second page", []string{" "}, "line 12", false},
-		{"to the end", []string{"G"}, "line 30", false},
-		{"find", []string{"/", "e 20", enter}, "line 25", false},
-		{"quit", []string{"q"}, "line 06", true},
-		{"interrupt", []string{ctrlC}, "line 06", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				in, keys := io.Pipe()
-				screen := vt.New(30, 7)
-				s := terminal.Open(t.Context(), terminal.Terminal{Width: 30, Height: 7, Type: "xterm"}, in, screen)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-				var err error
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					p := terminal.NewPager(ctx, s)
-					for i := range 30 {
-						if _, err = io.WriteString(p, fmt.Sprintf("line %02d\n", i+1)); err != nil {
-							return
-						}
-					}
-					err = p.Close()
-				}()
-				synctest.Wait()
-				for _, k := range tt.keys {
-					_, _ = io.WriteString(keys, k)
-					synctest.Wait()
-				}
-				rows := strings.Split(screen.Screen(), "\n")
-				above := rows[max(0, len(rows)-2)]
-				if above != tt.last {
-					t.Errorf("above the prompt stands %q, want %q:\n%s", above, tt.last, screen.Screen())
-				}
-				_ = keys.Close()
-				cancel()
-				<-done
-				if tt.quit && !errors.Is(err, terminal.ErrEnough) {
-					t.Errorf("got %v, want ErrEnough", err)
-				}
-			})
-		})
-	}
-}
-
-func TestLive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in, keys := io.Pipe()
-		screen, sizes := vt.New(20, 5), make(chan terminal.Size)
-		s := terminal.Open(t.Context(), terminal.Terminal{Width: 20, Height: 5, Type: "xterm", Resized: sizes}, in, screen)
-		_, _ = io.WriteString(s, "before\n")
-		drawn := 0
-		done := make(chan error)
-		go func() {
-			done <- s.Live(t.Context(), 2*time.Second, func(_ context.Context, size terminal.Size) ([]string, error) {
-				drawn++
-				return []string{strings.Repeat("x", drawn), "width " + strings.Repeat("y", size.Width)}, nil
-			})
-		}()
-		synctest.Wait()
-		if got := screen.Screen(); !strings.HasPrefix(got, "x\nwidth yyyyyyyyyyyyy>") {
-			t.Errorf("first page:\n%s", got)
-		}
-		time.Sleep(5 * time.Second) // of the bubble
-		synctest.Wait()
-		if drawn != 3 {
-			t.Errorf("%d pages after 5 s, want 3", drawn)
-		}
-		sizes <- terminal.Size{Width: 15, Height: 5}
-		synctest.Wait()
-		if got := screen.Screen(); drawn != 4 || !strings.HasPrefix(got, "xxxx\nwidth yyyyyyyy>") {
-			t.Errorf("after the window was made smaller, %d pages:\n%s", drawn, got)
-		}
-		_, _ = io.WriteString(keys, "q")
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if got := screen.Screen(); got != "before\n_" {
-			t.Errorf("afterwards the screen is %q", got)
-		}
-		_ = keys.Close()
 	})
 }
 
@@ -549,48 +412,6 @@ func TestAskedSize(t *testing.T) {
 		}
 		_ = keys.Close()
 		<-lines
-		close(answers)
-	})
-}
-
-// TestAskedDisplay: a display asks when it begins and when space is pressed.
-func TestAskedDisplay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in, keys := io.Pipe()
-		screen := vt.New(20, 4)
-		answers := make(chan string, 8)
-		screen.Answers(func(a string) { answers <- a })
-		go func() {
-			for a := range answers {
-				_, _ = io.WriteString(keys, a) // as above
-			}
-		}()
-		s := terminal.Open(t.Context(), terminal.Terminal{Type: "vt220", Asked: true}, in, screen)
-		done := make(chan error, 1)
-		go func() {
-			done <- s.Live(t.Context(), time.Hour, func(_ context.Context, size terminal.Size) ([]string, error) {
-				return []string{fmt.Sprintf("%d columns", size.Width)}, nil
-			})
-		}()
-		synctest.Wait()
-		if got := screen.Screen(); got != "20 columns" {
-			t.Errorf("at first %q", got)
-		}
-		screen.Resize(40, 10)
-		if _, err := io.WriteString(keys, " "); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if got := screen.Screen(); got != "40 columns" {
-			t.Errorf("after space %q", got)
-		}
-		if _, err := io.WriteString(keys, "q"); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		_ = keys.Close()
 		close(answers)
 	})
 }
