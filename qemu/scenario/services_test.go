@@ -31,12 +31,16 @@ services:
   flows:     {listen: "192.168.4.15:7", protocol: udp, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   packets:   {listen: "192.168.4.15:8", protocol: udp, scheduler: rr, one-packet: true, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   few:       {listen: "192.168.4.15:9", protocol: udp, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.101, upper-threshold: 2}, {address: 192.168.4.102}]}
+  drained:   {listen: "192.168.4.15:11", on-down: drain, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
+  reset:     {listen: "192.168.4.15:12", on-down: reset, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
+  kept:      {listen: "192.168.4.15:13", on-down: keep, scheduler: rr, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   calls:     {listen: "192.168.4.15:5060", protocol: udp, scheduler: rr, persistence: {engine: sip}, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   keys:      {listen: ["192.168.4.15:500", "192.168.4.15:4500"], protocol: udp, scheduler: rr, persistence: {timeout: 8h}, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
   keys6:     {listen: "[2001:db8:4::15]:500", protocol: udp, scheduler: rr, forward: dr, real-servers: [{address: "2001:db8:4::101"}, {address: "2001:db8:4::102"}]}
 `
 
-// ruledServer answers all of them: HTTP with its name, UDP with what it got.
+// ruledServer answers all of them: HTTP with its name, the others with what they
+// got.
 func ruledServer(name string, address int) []byte {
 	return fmt.Appendf(nil, `role: real-server
 hostname: %s
@@ -48,6 +52,9 @@ serve:
   - {protocol: udp-echo, port: 8}
   - {protocol: udp-echo, port: 9}
   - {protocol: udp-echo, port: 5060}
+  - {protocol: tcp-echo, port: 11}
+  - {protocol: tcp-echo, port: 12}
+  - {protocol: tcp-echo, port: 13}
 `, name, address)
 }
 
@@ -92,6 +99,7 @@ func TestWhoStays(t *testing.T) {
 	t.Run("ESP and AH go where the key exchange went", b.associations)
 	t.Run("ESP of IPv6, too", b.associations6)
 	t.Run("a UDP flow leaves a real server that is taken out", b.flows)
+	t.Run("a connection stays at a real server that is down, ends, or is not alone", b.connections)
 }
 
 // ruledBench asks the services of the cluster.
@@ -272,25 +280,65 @@ func (b *ruledBench) flows(t *testing.T) {
 		}
 		return to[0]
 	}
-	set := func(name string, verb api.Verb) {
-		t.Helper()
-		rip := map[string]string{"web1": "192.168.4.101", "web2": "192.168.4.102"}[name]
-		if _, err := b.c.Appliance("director").SetServer(b.ctx, api.ServerVerb{Service: "flows", Server: rip, Verb: verb}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	first := server()
-	set(first, api.Drain)
+	b.set(t, "flows", first, api.Drain)
 	if now := server(); now != first {
 		t.Errorf("the flow left the drained %s for %s", first, now)
 	}
-	set(first, api.Down)
+	b.set(t, "flows", first, api.Down)
 	second := server()
 	if second == first {
 		t.Errorf("the flow is still at %s, which is down", first)
 	}
-	set(first, api.Enable)
+	b.set(t, "flows", first, api.Enable)
 	if now := server(); now != second {
 		t.Errorf("the flow moved back to %s", now)
+	}
+}
+
+// set has an operator say what is with a real server.
+func (b *ruledBench) set(t *testing.T, service, name string, verb api.Verb) {
+	t.Helper()
+	rip := map[string]string{"web1": "192.168.4.101", "web2": "192.168.4.102"}[name]
+	if _, err := b.c.Appliance("director").SetServer(b.ctx, api.ServerVerb{Service: service, Server: rip, Verb: verb}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connections: what the words of on-down do to a TCP connection at a real server
+// that is down, and to those that come after it.
+func (b *ruledBench) connections(t *testing.T) {
+	for i, tt := range []struct {
+		service string
+		port    int
+		stays   bool // the connection
+		chosen  bool // for new ones
+	}{
+		{"drained", 11, true, false},
+		{"reset", 12, false, false},
+		{"kept", 13, true, true},
+	} {
+		client := fmt.Sprintf("192.168.4.%d", 211+i)
+		at := b.passed(t, layers.IPProtocolTCP, `
+mkfifo /tmp/said.%[1]d
+sleep 100000 > /tmp/said.%[1]d &                                     # keeps it open
+(socat -d - TCP4:192.168.4.15:%[1]d,bind=%[2]s < /tmp/said.%[1]d > /tmp/heard.%[1]d 2> /tmp/why.%[1]d; touch /tmp/over.%[1]d) &
+echo one > /tmp/said.%[1]d
+until grep -q one /tmp/heard.%[1]d; do sleep 0.1; done`, tt.port, client)[client]
+		if len(at) == 0 {
+			t.Fatalf("%s: no packet of the connection was seen", tt.service)
+		}
+		b.set(t, tt.service, at[0], api.Down)
+		said := strings.TrimSpace(b.run(t, `
+echo two > /tmp/said.%[1]d
+until grep -s two /tmp/heard.%[1]d; do [ ! -e /tmp/over.%[1]d ] || { cat /tmp/why.%[1]d; break; }; sleep 0.1; done`, tt.port))
+		if stays := said == "two"; stays != tt.stays || !stays && !strings.Contains(said, "reset by peer") {
+			t.Errorf("%s: a connection at %s, which is down, answered %q", tt.service, at[0], said)
+		}
+		next := b.passed(t, layers.IPProtocolTCP, `
+for i in 1 2 3 4; do printf x | socat -t 60 - TCP4:192.168.4.15:%d,bind=%s,readbytes=1; done`, tt.port, client)[client]
+		if got := slices.Contains(next, at[0]); len(next) == 0 || got != tt.chosen {
+			t.Errorf("%s: new connections went to %v while %s is down", tt.service, next, at[0])
+		}
 	}
 }
