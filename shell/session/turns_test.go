@@ -68,3 +68,27 @@ func TestTablesInTurn(t *testing.T) {
 		<-first
 	})
 }
+
+// TestALongTurnIsOver sends what is too much to be held as it comes, and lets
+// the next one in: whoever reads a million connections slowly costs neither
+// memory nor others' time.
+func TestALongTurnIsOver(t *testing.T) {
+	var sent strings.Builder
+	ended := 0
+	h := &held{out: &sent, end: func() { ended++ }}
+	line := strings.Repeat("x", 1<<20)
+	for n := range 20 {
+		if _, err := io.WriteString(h, line); err != nil {
+			t.Fatal(err)
+		}
+		if n < maxHeld>>20 && (sent.Len() > 0 || ended > 0) {
+			t.Fatalf("%d MiB: %d bytes are sent, the turn ended %d times", n+1, sent.Len(), ended)
+		}
+		if n >= maxHeld>>20 && (sent.Len() != (n+1)<<20 || h.text.Len() > 0 || ended == 0) {
+			t.Fatalf("%d MiB: %d bytes are sent and %d held, the turn ended %d times", n+1, sent.Len(), h.text.Len(), ended)
+		}
+	}
+	if err := h.flush(); err != nil || sent.String() != strings.Repeat(line, 20) {
+		t.Errorf("%d bytes were sent in the end, %v", sent.Len(), err)
+	}
+}
