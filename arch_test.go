@@ -73,6 +73,7 @@ var arrows = map[string][]string{
 	"appliance/ipvs":                 {},
 	"appliance/nice":                 {},
 	"appliance/ipvsadm":              {"appliance/ipvs"},
+	"appliance/ipvsadm/ipvsadmtest":  {},
 	"appliance/network":              {},
 	"appliance/network/capture":      {},
 	"appliance/hardware":             {},
