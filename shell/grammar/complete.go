@@ -32,14 +32,15 @@ type Asked struct {
 }
 
 // Complete says what may stand at the end of a stage, after its last blank or
-// instead of its last word. An error is what Parse says to the words before.
-func Complete[R any](top []*Command[R], role api.Role, s Stage) (Choices, error) {
+// instead of its last word, and what the words before it mean so far. An error is
+// what Parse says to them.
+func Complete[R any](top []*Command[R], role api.Role, s Stage) (Choices, *Call[R], error) {
 	words, last := unfinishedWord(s)
 	c := Choices{Word: last.Text, Start: last.Start, Quoted: last.Quoted}
 	p := &place[R]{top: top}
 	for _, w := range words {
 		if err := p.read(role, w); err != nil {
-			return c, err
+			return c, nil, err
 		}
 	}
 	c.Enter = last.Start == last.End && p.complete()
@@ -51,7 +52,7 @@ func Complete[R any](top []*Command[R], role api.Role, s Stage) (Choices, error)
 			c.Known = append(c.Known, Choice{e.word, e.help})
 		}
 	}
-	return c, nil
+	return c, &p.call, nil
 }
 
 // argument adds what may stand for an argument.

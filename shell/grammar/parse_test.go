@@ -179,7 +179,7 @@ func TestRoles(t *testing.T) {
 func complete(t testing.TB, role api.Role, line string) string {
 	t.Helper()
 	s, _ := Last(line)
-	c, err := Complete(table(), role, s)
+	c, _, err := Complete(table(), role, s)
 	if err != nil {
 		return "error: " + err.Error()
 	}
@@ -241,7 +241,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		last, _ := Last(line)
-		if _, err := Complete(table(), api.Admin, last); err != nil && err.Error() == "" {
+		if _, _, err := Complete(table(), api.Admin, last); err != nil && err.Error() == "" {
 			t.Fatal("an error without words")
 		}
 		statements, err := Split(line)

@@ -34,17 +34,18 @@ func (c *conversation) offers(ctx context.Context, line string) (offer, error) {
 	o := offer{filter: isFilter}
 	var err error
 	if isFilter {
-		o.Choices, err = grammar.Complete(filters(), c.Actor.Role, stage)
+		o.Choices, _, err = grammar.Complete(filters(), c.Actor.Role, stage)
 		return o, err
 	}
-	if o.Choices, err = grammar.Complete(c.table(), c.Actor.Role, stage); err != nil {
+	var before *grammar.Call[verb]
+	if o.Choices, before, err = grammar.Complete(c.table(), c.Actor.Role, stage); err != nil {
 		return o, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, completePatience)
 	defer cancel()
 	for _, asked := range o.Asked {
 		// Completion without values is better than an error in its place.
-		values, _ := c.values(ctx, asked, o.Word)
+		values, _ := c.values(ctx, before, asked, o.Word)
 		for _, v := range values {
 			if v.Word == "" || strings.HasPrefix(v.Word, o.Word) {
 				o.values = append(o.values, v)
@@ -57,15 +58,15 @@ func (c *conversation) offers(ctx context.Context, line string) (offer, error) {
 	return o, nil
 }
 
-// values asks the appliance what may stand for an argument. One more than is
-// shown is asked for.
-func (c *conversation) values(ctx context.Context, asked grammar.Asked, word string) ([]api.Completion, error) {
+// values asks the appliance what may stand for an argument, after what was read
+// before. One more than is shown is asked for.
+func (c *conversation) values(ctx context.Context, before *grammar.Call[verb], asked grammar.Asked, word string) ([]api.Completion, error) {
 	kind, path, _ := strings.Cut(asked.Arg.Kind, " ")
 	switch kind {
 	case "":
 		return nil, nil
 	case kindPath:
-		words := append(append(append([]string(nil), c.level...), asked.Before...), word)
+		words := slices.Concat(c.levelOf(before), asked.Before, []string{word})
 		return c.API.CompleteCandidate(ctx, c.candidate.ID, api.CompleteQuery{Kind: api.EditKind(path), Words: words, Limit: maxOffered + 1})
 	case kindTop:
 		words := append(slices.Clone(asked.Before), word)
@@ -77,7 +78,7 @@ func (c *conversation) values(ctx context.Context, asked grammar.Asked, word str
 // Kinds of arguments that are paths of the configuration; the others are those
 // of api.NamesQuery.
 const (
-	kindPath = "path" // below the level of edit; an api.EditKind may follow
+	kindPath = "path" // below a level; an api.EditKind may follow
 	kindTop  = "top-path"
 )
 

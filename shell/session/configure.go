@@ -24,29 +24,7 @@ func configurationTable() []*command {
 
 // configurationWords are the commands of configuration mode alone.
 func configurationWords() []*command {
-	path := func(kind api.EditKind, repeated bool) grammar.Arg {
-		return grammar.Arg{Name: "path", Help: "words of the configuration", Kind: strings.TrimSpace(kindPath + " " + string(kind)), Repeated: repeated, Verbatim: repeated}
-	}
-	admin := func(c *command) *command {
-		c.Role = api.Admin
-		return c
-	}
-	edits := func(name, help string, kind api.EditKind) *command {
-		return admin(&command{Name: name, Help: help, Args: []grammar.Arg{path(kind, true)}, Run: verb{do: edit(kind)}})
-	}
-	anywhere := path("", true)
-	anywhere.Optional = true
-	return []*command{
-		edits("set", "give a setting its value", api.EditSet),
-		edits("delete", "remove a setting or all below it", api.EditDelete),
-		edits("rename", "give something another name: PATH to NAME", api.EditRename),
-		edits("copy", "make another like it: PATH to NAME", api.EditCopy),
-		edits("insert", "move within a list: PATH ITEM before|after OTHER", api.EditInsert),
-		edits("annotate", "write a comment: PATH \"text\"", api.EditAnnotate),
-		{Name: "edit", Help: "go to a part of the configuration", Args: []grammar.Arg{path("", true)}, Run: verb{do: editLevel}},
-		{Name: "up", Help: "go back up", Args: []grammar.Arg{{Name: "levels", Help: "how many levels", Optional: true, Check: isNumber(1, 100)}}, Run: verb{do: up}},
-		{Name: "top", Help: "go to the top", Run: verb{do: func(_ context.Context, c *call) error { c.conversation.level = nil; return nil }}},
-		{Name: "show", Help: "show the candidate, or a part of it", Args: []grammar.Arg{anywhere}, Run: verb{do: showCandidate, json: true}},
+	return slices.Concat(levelWords(), levelCommands(), []*command{
 		{Name: "compare", Help: "what the candidate changes", Args: []grammar.Arg{optional(whichArg("compare with"))},
 			Options: showFlags()[:1], Run: verb{do: compare, json: true}},
 		commitCommand(),
@@ -61,13 +39,13 @@ func configurationWords() []*command {
 			Options: []grammar.Option{option("comment", "why", grammar.Arg{Name: "text", Help: "comment"})}},
 		{Name: "update", Help: "put your changes on top of what runs now", Run: verb{do: updateCandidate}},
 		{Name: "discard", Help: "forget all changes", Run: verb{do: editPlain(api.EditDiscard)}},
-		{Name: "exit", Help: "leave this level, or configuration mode", Bare: true, Run: verb{do: exitLevel}, Sub: []*command{
+		{Name: "exit", Help: "go back to where edit was said, or leave configuration mode", Bare: true, Run: verb{do: exitLevel}, Sub: []*command{
 			{Name: "configuration-mode", Help: "leave configuration mode from any level", Run: verb{do: exitConfiguration}},
 			{Name: "discard", Help: "leave it without a question", Run: verb{do: leaveAnyway}, Hidden: true},
 		}},
 		{Name: "quit", Help: "leave configuration mode", Run: verb{do: exitConfiguration}},
 		{Name: "help", Help: "how to use this shell", Run: verb{do: help}},
-	}
+	})
 }
 
 // configure opens a candidate.
@@ -100,7 +78,7 @@ func configure(ctx context.Context, c *call) error {
 
 // enterCandidate begins configuration mode, and nil ends it.
 func (c *conversation) enterCandidate(k *api.Candidate) {
-	c.candidate, c.level = k, nil
+	c.candidate, c.level, c.came = k, nil, nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.editing = ""
@@ -128,7 +106,7 @@ func (c *call) sentence(format string, args ...any) {
 func edit(kind api.EditKind) func(context.Context, *call) error {
 	return func(ctx context.Context, c *call) error {
 		words := c.Words("path")
-		e := api.Edit{Kind: kind, Words: append(slices.Clone(c.level), c.Texts("path")...)}
+		e := api.Edit{Kind: kind, Words: c.path()}
 		if kind == api.EditAnnotate {
 			if len(words) < 2 {
 				return mistakeAt(words[0], "annotate: the comment is missing", `annotate PATH "text"; "" removes it`)
@@ -138,7 +116,7 @@ func edit(kind api.EditKind) func(context.Context, *call) error {
 		}
 		candidate, err := c.API.EditCandidate(ctx, c.candidate.ID, e)
 		if err != nil {
-			return c.atPath(err, words, len(c.level))
+			return c.atOwnPath(err)
 		}
 		c.conversation.candidate = &candidate
 		return nil
@@ -218,39 +196,18 @@ func brokenBoot(s api.Status) bool {
 	return s.State == api.Maintenance && s.Source != "" && len(s.Problems) > 0
 }
 
-// editLevel goes to a part of the configuration, which need not be there yet.
-func editLevel(ctx context.Context, c *call) error {
-	words := c.Words("path")
-	level, err := c.API.CandidatePath(ctx, c.candidate.ID, append(slices.Clone(c.level), c.Texts("path")...))
-	if err != nil {
-		return c.atPath(err, words, len(c.level))
-	}
-	c.conversation.level = level
-	return nil
-}
-
-func up(_ context.Context, c *call) error {
-	n := 1
-	if c.Has("levels") {
-		fmt.Sscan(c.Value("levels"), &n) // checked when it was read
-	}
-	c.conversation.level = c.level[:max(0, len(c.level)-n)]
-	return nil
-}
-
 func showCandidate(ctx context.Context, c *call) error {
 	if c.comparing != "" {
 		return c.compareCandidate(ctx, c.comparing)
 	}
-	path := append(slices.Clone(c.level), c.Texts("path")...)
-	text, err := c.API.ShowCandidate(ctx, c.candidate.ID, c.query(path))
+	text, err := c.API.ShowCandidate(ctx, c.candidate.ID, c.query(c.path()))
 	if err == nil {
 		return c.writeText(text)
 	}
 	if hint := candidateHint(c.Words("path")); hint != "" {
 		err = hinted(err, hint)
 	}
-	return c.atPath(err, c.Words("path"), len(c.level))
+	return c.atOwnPath(err)
 }
 
 // hinted adds what else to do to a refusal.
@@ -432,16 +389,6 @@ func savedAlready(s api.Status) bool {
 func exit(_ context.Context, c *call) error {
 	c.over = true
 	return nil
-}
-
-// exitLevel goes to the top from a level of edit, and leaves configuration mode
-// from there.
-func exitLevel(ctx context.Context, c *call) error {
-	if len(c.level) > 0 {
-		c.conversation.level = nil
-		return nil
-	}
-	return exitConfiguration(ctx, c)
 }
 
 func exitConfiguration(ctx context.Context, c *call) error {

@@ -65,25 +65,6 @@ ann@lb1# _`)
 	})
 }
 
-// TestEditLevel: the level is said in full, and there is none of what cannot be.
-func TestEditLevel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := sit(t, newFake(), 60, 24)
-		d.types("configure", enter, "edit servi web", enter, ctrlL, "edit nonsense", enter)
-		d.sees(`
-ann@lb1# edit nonsense
-              ^^^^^^^^
-error: unknown key "nonsense"
-
-[edit services web]
-ann@lb1# _`)
-		d.types("exit", enter, "exit", enter, ctrlD)
-		if err := d.ends(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestBrokenBootConfig: who logs in is told how to mend it, and sees what is
 // wrong with it when he takes the rest.
 func TestBrokenBootConfig(t *testing.T) {

@@ -36,7 +36,8 @@ type conversation struct {
 	number int           // of the script's line
 
 	candidate *api.Candidate // in configuration mode; begins and ends with enterCandidate
-	level     []string       // of edit
+	level     []string       // of edit; goTo changes it
+	came      [][]string     // levels that edit was said at, for exit: there is one unless level is the top
 	over      bool           // exit was said
 
 	reminded time.Time // of which unconfirmed commit; watchStatus's own

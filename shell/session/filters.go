@@ -93,7 +93,7 @@ func setDisplay(c *call, f *grammar.Call[filterSpec]) error {
 
 // comparable reports whether a command shows a configuration whole.
 func (c *call) comparable() bool {
-	return (c.Command().Name == "configuration" || c.Path[0].Name == "show" && c.conversation.candidate != nil && len(c.Path) == 1) && !c.Has("path")
+	return (c.Command().Name == "configuration" || c.Command().Name == "show") && !c.Has("path")
 }
 
 func setCompare(c *call, f *grammar.Call[filterSpec]) error {
