@@ -132,6 +132,10 @@ func assemble(ctx context.Context, o Options) *plane {
 	if err != nil {
 		o.Log.Error("asking for new leases", "error", err)
 	}
+	claimed, err := running.loadClaim()
+	if err != nil {
+		o.Log.Error("a real server leaves the IPVS table as it is", "error", err)
+	}
 	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
 	happened := events.New(time.Now, o.Log)
 	happened.KeepIn(filepath.Join(o.RunDir, "events"))
@@ -156,6 +160,7 @@ func assemble(ctx context.Context, o Options) *plane {
 		ask:        make(chan func(context.Context)),
 		leased:     make(chan network.Lease, 1),
 		in:         intent{leases: known},
+		ownTable:   claimed,
 	}
 	p := &plane{options: o}
 	p.leases = newLeases(func(ctx context.Context, link string) {

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -52,6 +53,7 @@ type fakeNetwork struct {
 	sysctls  []network.Sysctl
 	refuse   string // edits with this text fail
 	observed int
+	editing  func() // called before every edit, if given
 }
 
 func (f *fakeNetwork) Observe(_ context.Context, desired network.State) (network.State, error) {
@@ -70,6 +72,9 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 		if f.refuse != "" && strings.Contains(op.String(), f.refuse) {
 			errs = append(errs, &network.OpError{Op: op.String(), Err: errors.New("refused by the test")})
 			continue
+		}
+		if f.editing != nil {
+			f.editing()
 		}
 		f.add(op.String())
 		if setting, ok := strings.CutPrefix(op.String(), "sysctl -w "); ok {
@@ -100,7 +105,13 @@ type fakeTable struct {
 	lacks   string // a scheduler that this kernel has not
 	misses  bool   // every other dump misses an entry
 	dumps   int
-	editing func() // called before every edit, if given
+	editing func() // called before every edit, of daemons too, if given
+	opened  int    // how often a control plane opened it
+}
+
+func (f *fakeTable) open() (TableKernel, error) {
+	f.opened++
+	return f, nil
 }
 
 func (f *fakeTable) Observe(ctx context.Context) (ipvs.Table, error) {
@@ -120,13 +131,27 @@ func (f *fakeTable) Apply(ctx context.Context, ops []ipvs.Op) error {
 			errs = append(errs, &ipvs.OpError{Op: op, Err: unix.ENOENT})
 			continue
 		}
-		if f.editing != nil {
-			f.editing()
-		}
+		f.announce()
 		f.add(op.String())
 		errs = append(errs, f.Fake.Apply(ctx, []ipvs.Op{op}))
 	}
 	return errors.Join(errs...)
+}
+
+func (f *fakeTable) StartDaemon(ctx context.Context, d ipvs.Daemon) error {
+	f.announce()
+	return f.Fake.StartDaemon(ctx, d)
+}
+
+func (f *fakeTable) StopDaemon(ctx context.Context, state ipvs.DaemonState) error {
+	f.announce()
+	return f.Fake.StopDaemon(ctx, state)
+}
+
+func (f *fakeTable) announce() {
+	if f.editing != nil {
+		f.editing()
+	}
 }
 
 // fakeResponders adds what is served to the journal.
@@ -137,7 +162,7 @@ type fakeResponders struct {
 
 func (f *fakeResponders) Set(_ context.Context, want []config.Responder) error {
 	if !slices.Equal(f.last, want) {
-		f.add("serve " + string(want[0].Protocol))
+		f.add(fmt.Sprintf("serve %v", want))
 	}
 	f.last = want
 	return nil
@@ -186,7 +211,7 @@ func newMachine(t testing.TB) *machine {
 		RunDir:     t.TempDir(),
 		Supervisor: m.supervisor,
 		Network:    m.network,
-		OpenTable:  func() (TableKernel, error) { return m.table, nil },
+		OpenTable:  m.table.open,
 		Responders: &fakeResponders{journal: j},
 		DHCP:       func(ctx context.Context, _ string, _ LeaseEvents) { <-ctx.Done() },
 		Acquire: func(context.Context, Connect) (BootConfig, error) {

@@ -24,6 +24,7 @@ type remains struct {
 	network network.State
 	sysctls []network.Sysctl
 	table   ipvs.Table
+	daemons []ipvs.Daemon
 }
 
 // remains copies them, the files to a new directory.
@@ -33,7 +34,11 @@ func (m *machine) remains(t *testing.T, files string) remains {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := remains{files: files, network: m.network.now, sysctls: slices.Clone(m.network.sysctls), table: table}
+	daemons, err := m.table.Daemons(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := remains{files: files, network: m.network.now, sysctls: slices.Clone(m.network.sysctls), table: table, daemons: daemons}
 	if err := os.CopyFS(r.files, os.DirFS(m.options.RunDir)); err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +56,29 @@ func (r remains) succeed(t *testing.T) *machine {
 	if err := m.table.Fake.Apply(t.Context(), ipvs.Plan(ipvs.Table{}, r.table)); err != nil {
 		t.Fatal(err)
 	}
+	for _, d := range r.daemons {
+		if err := m.table.Fake.StartDaemon(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return m
 }
 
-// TestKilledAtEveryEdit kills the control plane before each edit of the table
+// killedAt is what is left of a control plane that is killed before one of the
+// edits that work makes, for each of them, and of one that is killed after the
+// last.
+func (m *machine) killedAt(t *testing.T, files string, work func()) []remains {
+	t.Helper()
+	var left []remains
+	killed := func() { left = append(left, m.remains(t, filepath.Join(files, fmt.Sprint(len(left))))) }
+	m.network.editing, m.table.editing = killed, killed
+	work()
+	m.network.editing, m.table.editing = nil, nil
+	killed()
+	return left
+}
+
+// TestKilledAtEveryEdit kills the control plane before each edit of the kernel
 // that a new configuration takes, and after the last: its successor goes the
 // whole way to the one configuration or to the other, and stays there.
 func TestKilledAtEveryEdit(t *testing.T) {
@@ -73,16 +97,14 @@ func TestKilledAtEveryEdit(t *testing.T) {
 		m.boots(pair)
 		b, _ := m.serves(t)
 		before = m.table.String()
-		killed := func() { left = append(left, m.remains(t, filepath.Join(files, fmt.Sprint(len(left))))) }
-		m.table.editing = killed
-		if _, err := b.Apply(t.Context(), []byte(next), false); err != nil {
-			t.Fatal(err)
-		}
-		m.table.editing = nil
-		killed()
+		left = m.killedAt(t, files, func() {
+			if _, err := b.Apply(t.Context(), []byte(next), false); err != nil {
+				t.Error(err)
+			}
+		})
 		after = m.table.String()
 	})
-	if len(left) < 7 {
+	if len(left) < 9 {
 		t.Errorf("there were only %d edits to be killed at", len(left))
 	}
 	for i, r := range left {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 
+	"dipper/appliance/config"
 	"dipper/appliance/director"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
@@ -95,12 +96,11 @@ func (r *reconciler) planEdit(ctx context.Context, want desired) (plan, error) {
 	return p, err
 }
 
-// planTable compares the kernel's IPVS. In a role without a table, one that this
-// process opened is its own from when the machine was a director: it is emptied,
-// or IPVS would take what comes for the VIPs and send it on. Another is left
-// alone.
+// planTable compares the kernel's IPVS. In a role without a table, one of the
+// machine's own is from when it was a director: it is emptied, or IPVS would take
+// what comes for the VIPs and send it on. Another is left alone (decision 27).
 func (r *reconciler) planTable(ctx context.Context, want desired) ([]ipvs.Op, []controlOp, error) {
-	if want.table == nil && r.table.opened() == nil {
+	if want.table == nil && !r.ownTable {
 		return nil, nil, nil
 	}
 	kernel, err := r.table.get()
@@ -135,10 +135,26 @@ func (r *reconciler) apply(ctx context.Context, p plan, want desired) error {
 	}
 	stage("network", r.network.Apply(ctx, p.network.Withdraw))
 	stage("network", r.network.Apply(ctx, p.network.Prepare))
+	if want.table != nil {
+		r.claimTable()
+	}
 	stage("ipvs", r.applyTable(ctx, p))
 	stage("serve", r.responders.Set(ctx, want.responders))
 	stage("network", r.network.Apply(ctx, p.network.Expose))
 	return errors.Join(errs...)
+}
+
+// claimTable makes the kernel's table the machine's own until the next boot,
+// for the control planes that come after this one too: whatever is in it when
+// this one is killed, one that has another role empties it.
+func (r *reconciler) claimTable() {
+	if r.ownTable {
+		return
+	}
+	r.ownTable = true
+	if err := r.running.saveClaim(); err != nil {
+		r.log.Error("a restart of the control plane as a real server will leave the table as it is", "error", err)
+	}
 }
 
 // applyTable edits the kernel's IPVS. Daemons come last: a backup binds what it
@@ -173,7 +189,7 @@ func (r *reconciler) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	places := director.PlacesIn(r.in.config)
+	places := director.PlacesIn(cmp.Or(r.in.config, &config.Config{}))
 	var errs []error
 	for _, e := range each(err) {
 		if op, ok := errors.AsType[*ipvs.OpError](e); ok {

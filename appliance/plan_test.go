@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"dipper/appliance/api"
 	"dipper/appliance/ipvs"
@@ -75,5 +76,17 @@ func connection(port int, realServer, state string) ipvs.Connection {
 		Client:      netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(port)),
 		Virtual:     netip.MustParseAddrPort("192.168.4.15:80"),
 		Destination: netip.MustParseAddrPort(realServer),
+	}
+}
+
+// TestARefusalInMaintenance names the edit where no configuration can say what
+// it is about: the table of a director that nobody knows any more.
+func TestARefusalInMaintenance(t *testing.T) {
+	op := ipvs.Op{Kind: ipvs.DeleteService, Service: ipvs.Service{Key: ipvs.Key{
+		Protocol: ipvs.TCP, Address: netip.MustParseAddr("192.168.4.15"), Port: 80}}}
+	r := &reconciler{owed: map[string]bool{}}
+	err := r.explain(&ipvs.OpError{Op: op, Err: unix.EPERM})
+	if err == nil || !strings.Contains(err.Error(), "192.168.4.15:80") || !r.owed[op.String()] {
+		t.Errorf("explained as %v, owed %v", err, r.owed)
 	}
 }

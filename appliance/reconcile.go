@@ -116,6 +116,7 @@ type reconciler struct {
 	pending   *unconfirmed   // nil: none
 	saved     *config.Config // what the machine boots with; nil: nothing is known
 	made      director.Sequence
+	ownTable  bool            // the machine was a director since its boot: the IPVS table is its own
 	inOrder   *network.State  // the network that the kernel was found to have; nil: look
 	kept      *written        // the text that a restarted control plane finds
 	keptLen   int             // bytes of rules behind it

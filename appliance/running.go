@@ -212,6 +212,30 @@ func (r running) loadPending() (*unconfirmed, error) {
 	return &p, nil
 }
 
+// claim is the file that says whose the IPVS table is. Where it is not, no
+// control plane of this boot has edited the table.
+const claim = "ipvs-table"
+
+// saveClaim stores that the kernel's IPVS table is the machine's own.
+func (r running) saveClaim() error {
+	if err := replace(r.path(claim), []byte("dipper's until the next boot\n")); err != nil {
+		return fmt.Errorf("ipvs: whose table it is: %w", err)
+	}
+	return nil
+}
+
+// loadClaim answers whether it is.
+func (r running) loadClaim() (bool, error) {
+	_, err := os.Stat(r.path(claim))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ipvs: whose table it is: %w", err)
+	}
+	return true, nil
+}
+
 // bootRecord is what a boot source gave.
 type bootRecord struct {
 	Source string `json:"source"`
