@@ -12,7 +12,8 @@ import (
 )
 
 // schedulerServices has one virtual service per scheduler, each on the port of
-// its own, and some whose real server web1 has thresholds. web1, web2 and web3 have the weights that tell the schedulers apart.
+// its own, and some whose real server web1 has thresholds. web1, web2 and web3
+// have the weights that tell the schedulers apart.
 const schedulerServices = `
 services:
   rr:    {listen: "192.168.4.15:8001", scheduler: rr,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 1}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 3}]}
@@ -28,7 +29,8 @@ services:
   few:   {listen: "192.168.4.15:8015", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 4, lower-threshold: 2}, {address: 192.168.4.102, weight: 1}]}
   usual: {listen: "192.168.4.15:8016", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 4}, {address: 192.168.4.102, weight: 1}]}
   one:   {listen: "192.168.4.15:8017", scheduler: fo,   forward: dr, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 1}, {address: 192.168.4.102, weight: 1}]}
-  twos:  {listen: "192.168.4.15:8011", scheduler: twos, forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}]}
+  stay:  {listen: "192.168.4.15:8018", scheduler: fo,   forward: dr, persistence: {timeout: 1h}, real-servers: [{address: 192.168.4.101, weight: 2, upper-threshold: 1}, {address: 192.168.4.102, weight: 1}]}
+  twos:  {listen: "192.168.4.15:8011", scheduler: twos, forward: dr, real-servers: [{address: 192.168.4.101, weight: 100}, {address: 192.168.4.102, weight: 100}]}
   dh:    {listen: ["192.168.4.21:8012", "192.168.4.22:8012", "192.168.4.23:8012", "192.168.4.24:8012"], scheduler: dh,    forward: dr, real-servers: [{address: 192.168.4.101}, {address: 192.168.4.102}, {address: 192.168.4.103}]}
   lblc:  {listen: ["192.168.4.21:8013", "192.168.4.22:8013", "192.168.4.23:8013", "192.168.4.24:8013"], scheduler: lblc,  forward: dr, real-servers: [{address: 192.168.4.101, weight: 2}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 2}]}
   lblcr: {listen: ["192.168.4.21:8014", "192.168.4.22:8014", "192.168.4.23:8014", "192.168.4.24:8014"], scheduler: lblcr, forward: dr, real-servers: [{address: 192.168.4.101, weight: 2}, {address: 192.168.4.102, weight: 2}, {address: 192.168.4.103, weight: 2}]}
@@ -51,7 +53,7 @@ func schedulerServer(name string, address int) []byte {
 		fmt.Fprintf(&b, "  - {address: 192.168.4.%d, forward: dr}\n", vip)
 	}
 	b.WriteString("serve:\n")
-	for port := 8001; port <= 8017; port++ {
+	for port := 8001; port <= 8018; port++ {
 		fmt.Fprintf(&b, "  - {protocol: http, port: %d, body: \"%s\\n\"}\n", port, name)
 	}
 	return []byte(b.String())
@@ -283,7 +285,9 @@ func (b *schedulerBench) ovf(t *testing.T) {
 
 // twos: of two real servers, one that is loaded is taken only when both random
 // choices fall on it: for a quarter of the connections, 25 of 100 with a
-// standard deviation of 4.3. lc would never take it, rr for half of them.
+// standard deviation of 4.3. lc would never take it, rr for half of them. Each
+// choice is a random number from 0 to the sum of the weights (ip_vs_twos.c): of
+// two weights of 1, two of the three numbers are the first real server's.
 func (b *schedulerBench) twos(t *testing.T) {
 	held := names("twos", 12)
 	servers := b.hold(t, "192.168.4.15:8011", held...)
@@ -358,8 +362,13 @@ func (b *schedulerBench) lblcr(t *testing.T) {
 // thresholds: fo gives every connection to web1, unless that is full. It is so
 // from its upper threshold on, and until it has less than the lower one, which
 // is three quarters of the upper one where none is given (ip_vs_ctl.c,
-// __ip_vs_dest_update_overload).
+// __ip_vs_dest_update_overload). A persistent client stays with a full one.
 func (b *schedulerBench) thresholds(t *testing.T) {
+	b.held(t, "192.168.4.15:8018", "stay", "web1")
+	if got := b.askFrom(t, "192.168.4.15:8018"); !maps.Equal(tally(got), map[string]int{"web2": 16}) {
+		t.Errorf("other clients of a full real server were answered by %v", tally(got))
+	}
+	b.held(t, "192.168.4.15:8018", "stay-again", "web1")
 	b.release(t, "one", b.held(t, "192.168.4.15:8017", "one", "web1")...)
 	if got := b.ask(t, 1, "192.168.4.15:8017")[0]; got != "web2" {
 		t.Errorf("%s answered while web1 had a connection that was closed and had not expired", got)
