@@ -85,31 +85,6 @@ func (c *call) howLong() (time.Duration, error) {
 	return 0, nil
 }
 
-// clearTable is what may be cleared.
-func clearTable() []*command {
-	options := []grammar.Option{option("service", "of one virtual service", serviceArg)}
-	servers := append(options[:1:1], option("server", "of one real server", serverArg), grammar.Option{Name: "--yes", Help: "without asking"})
-	return []*command{
-		{Name: "counters", Help: "set counters back to 0", Options: options, Run: verb{do: clear}},
-		{Name: "connections", Help: "end connections of a real server", Options: servers, Run: verb{do: clear}},
-	}
-}
-
-func clear(ctx context.Context, c *call) error {
-	q := api.ClearQuery{What: c.Command().Name, Service: c.Value("service"), Server: c.Value("server")}
-	if q.What == "connections" && c.screen != nil && !c.Has("--yes") {
-		if err := c.confirmed(ctx, "This ends connections. Go on?"); err != nil {
-			return err
-		}
-	}
-	n, err := c.API.Clear(ctx, q)
-	if err != nil {
-		return err
-	}
-	c.printf("%d cleared\n", n)
-	return nil
-}
-
 // ipvsadm runs the appliance's ipvsadm with the words as they are.
 func ipvsadm(ctx context.Context, c *call) error {
 	argv := append([]string{"ipvsadm"}, c.Texts("arguments")...)

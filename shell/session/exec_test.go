@@ -247,8 +247,8 @@ func TestRolesOfCommands(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	viewer := []string{"exit", "help", "ipvsadm", "monitor", "ping", "quit", "show", "terminal", "traceroute"}
-	operator := append([]string{"capture", "clear", "server"}, viewer...)
+	viewer := []string{"clear", "exit", "help", "ipvsadm", "monitor", "ping", "quit", "show", "terminal", "traceroute"}
+	operator := append([]string{"capture", "server"}, viewer...)
 	admin := append([]string{"configure", "confirm", "debug", "format", "host-key", "load", "poweroff", "reboot", "revert", "save"}, operator...)
 	for role, want := range map[api.Role][]string{api.Viewer: viewer, api.Operate: operator, api.Admin: admin, "": admin} {
 		slices.Sort(want)

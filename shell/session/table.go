@@ -44,7 +44,7 @@ func everydayTable() []*command {
 		{Name: "show", Help: "show what there is and how it is", Sub: showTable()},
 		{Name: "monitor", Help: "show what happens, live", Sub: append(monitorTable(), instead(`"capture INTERFACE [FILTER]" shows packets`, "traffic")...)},
 		serverCommand(),
-		{Name: "clear", Help: "reset counters, end connections", Role: api.Operate, Sub: clearTable()},
+		clearCommand(),
 		{Name: "confirm", Help: "keep a commit that waits to be confirmed", Role: api.Admin, Run: verb{do: confirm}},
 		{Name: "revert", Help: "undo a commit that waits to be confirmed", Role: api.Admin, Run: verb{do: revert}},
 		{Name: "save", Help: "keep the running configuration over a reboot", Role: api.Admin, Run: verb{do: save},

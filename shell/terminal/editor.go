@@ -154,8 +154,9 @@ func (e *Editor) edit(k key) {
 			e.line.insert(words[len(words)-1])
 		}
 	case keyClear:
-		e.row = 0
-		e.emit("\x1b[H\x1b[2J")
+		if e.screen.Clear() {
+			e.row = 0
+		}
 	default:
 		e.line.edit(k)
 	}

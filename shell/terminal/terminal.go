@@ -151,6 +151,17 @@ func crlf(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n")
 }
 
+// Clear empties the window and puts the cursor into its first line, and reports
+// whether the terminal can do that.
+func (s *Screen) Clear() bool {
+	if s.dumb {
+		return false
+	}
+	// Gone when this fails, which the next read says.
+	_, _ = io.WriteString(s, "\x1b[H\x1b[2J")
+	return true
+}
+
 // OnInterrupt has Ctrl-C call f instead of being read as a key, until the
 // answered function is called. What was typed before Ctrl-C is forgotten.
 func (s *Screen) OnInterrupt(f func()) (restore func()) { return s.keys.onInterrupt(f) }
