@@ -52,6 +52,8 @@ type console struct {
 	log   *slog.Logger
 	open  func() (tty, error)
 	name  string
+	// sizePatience is how long the terminal may take to say how large it is.
+	sizePatience time.Duration
 
 	guesses *access.Guesses
 }
@@ -284,7 +286,7 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 	size := device.Size()
 	serial := size.Width == 0
 	if serial {
-		size = askSize(view, device)
+		size = askSize(view, device, c.sizePatience)
 	}
 	stop := view.onIdle(c.follow(ctx, g, cancel))
 	defer stop()

@@ -123,13 +123,15 @@ type attended struct {
 	files *configurations
 }
 
-func attend(t *testing.T, a api.Access, login ConsoleLogin) *attended {
+// attend attends to a console of which nobody says how large it is, unless change
+// says otherwise.
+func attend(t *testing.T, a api.Access, login ConsoleLogin, change ...func(*console)) *attended {
 	t.Helper()
 	p := newPseudo(t)
 	at := &attended{pseudo: p, gate: newGate(t, a), board: &statusBoard{}, files: &configurations{}}
 	c := &console{
 		gate: at.gate, begin: func(s session.Session) Conversation { return talk{s} }, board: at.board, login: login,
-		setup: at.files, log: slog.New(slog.DiscardHandler), name: p.path,
+		setup: at.files, log: slog.New(slog.DiscardHandler), name: p.path, sizePatience: time.Millisecond,
 		open: func() (tty, error) {
 			d, err := openTTY(p.path)
 			if err != nil {
@@ -137,6 +139,9 @@ func attend(t *testing.T, a api.Access, login ConsoleLogin) *attended {
 			}
 			return loud{d}, nil
 		},
+	}
+	for _, f := range change {
+		f(c)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -165,7 +170,7 @@ func serving() api.Status {
 }
 
 func TestConsoleLogin(t *testing.T) {
-	c := attend(t, joeWithPassword(), LoginAsked)
+	c := attend(t, joeWithPassword(), LoginAsked, func(c *console) { c.sizePatience = patience })
 	c.board.set(serving())
 	c.expect(`== lb1 == director, serving(.|\n)*SSH key +SHA256:8Ww1(.|\n)*lb1 login: `)
 	c.press("joe\r")

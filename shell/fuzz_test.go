@@ -78,7 +78,7 @@ func FuzzScreen(f *testing.F) {
 			_, _ = io.WriteString(out, sent) // the test may be over before
 			out.Close()
 		}()
-		if size := askSize(k.view(), io.Discard); size.Width < 10 || size.Width >= 1<<14 || size.Height < 2 || size.Height >= 1<<14 {
+		if size := askSize(k.view(), io.Discard, answerTime); size.Width < 10 || size.Width >= 1<<14 || size.Height < 2 || size.Height >= 1<<14 {
 			t.Errorf("%q is a screen of %+v", sent, size)
 		}
 	})

@@ -178,15 +178,15 @@ const answerTime = 500 * time.Millisecond
 var assumed = session.Size{Width: 80, Height: 24}
 
 // askSize moves the cursor as far down and right as it goes and asks where it
-// is, which is the size of the window. A serial line has no other way. Before
-// that it has lines go on below at the margin (DECAWM): SeaBIOS turned it off,
+// is, which is the size of the window, unless no answer comes for patience. A
+// serial line has no other way. Before that it has lines go on below at the margin (DECAWM): SeaBIOS turned it off,
 // and what is longer would be lost.
-func askSize(v *view, out io.Writer) session.Size {
+func askSize(v *view, out io.Writer, patience time.Duration) session.Size {
 	const wrapSaveMoveAskRestore = "\x1b[?7h\x1b7\x1b[999;999H\x1b[6n\x1b8"
 	if _, err := io.WriteString(out, wrapSaveMoveAskRestore); err != nil {
 		return assumed
 	}
-	timer := time.NewTimer(answerTime)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var answer []byte
 	for len(answer) < 32 {

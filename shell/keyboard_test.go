@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"dipper/shell/session"
 )
@@ -22,22 +23,26 @@ func TestAskSize(t *testing.T) {
 		"more than a screen": {"\x1b[99999;1R", assumed, "\x1b[99999;1R"},
 	}
 	for name, tt := range tests {
-		in, out := io.Pipe()
-		k := newKeyboard(in)
-		go io.WriteString(out, tt.sent)
-		v := k.view()
-		if got := askSize(v, io.Discard); got != tt.want {
-			t.Errorf("%s: got %v, want %v", name, got, tt.want)
-		}
-		left := make([]byte, len(tt.left))
-		if _, err := io.ReadFull(v, left); err != nil || string(left) != tt.left {
-			t.Errorf("%s: left is %q, %v; want %q", name, left, err, tt.left)
-		}
-		out.CloseWithError(errors.New("over"))
-		if _, err := v.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "over") {
-			t.Errorf("%s: got %v", name, err)
-		}
-		k.close()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in, out := io.Pipe()
+				k := newKeyboard(in)
+				defer k.close()
+				go io.WriteString(out, tt.sent)
+				v := k.view()
+				if got := askSize(v, io.Discard, answerTime); got != tt.want {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+				left := make([]byte, len(tt.left))
+				if _, err := io.ReadFull(v, left); err != nil || string(left) != tt.left {
+					t.Errorf("left is %q, %v; want %q", left, err, tt.left)
+				}
+				out.CloseWithError(errors.New("over"))
+				if _, err := v.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "over") {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
 	}
 }
 

@@ -49,7 +49,7 @@ func Run(ctx context.Context, o Options) error {
 		c := &console{
 			gate: o.Client, begin: begin, board: board, login: o.ConsoleLogin, log: o.Log,
 			open: func() (tty, error) { return openTTY(device) }, name: device,
-			setup: o.Client,
+			setup: o.Client, sizePatience: answerTime,
 		}
 		g.Go(func() error {
 			c.run(ctx)
