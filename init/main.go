@@ -25,7 +25,6 @@ var version = "development"
 
 func main() {
 	name := filepath.Base(os.Args[0])
-	nameProcess(name)
 	err := run(name, os.Args[1:])
 	var status shell.ExitError
 	switch {
@@ -37,24 +36,17 @@ func main() {
 	}
 }
 
-// nameProcess gives the process its name in ps and in the kernel's messages:
-// children are executed as /proc/self/exe, which is no name.
-func nameProcess(name string) {
-	// PID 1 comes here before /proc is mounted, and has its name already.
-	_ = os.WriteFile("/proc/self/comm", []byte(name), 0)
-}
-
 // run is what the executable does under a name.
 func run(name string, args []string) error {
 	switch name {
 	case "init":
 		return pid1.Run(pid1.Machine())
 	case "appliance":
-		return runAppliance(withSignals())
+		return runAppliance(child(name))
 	case "shell":
-		return runShell(withSignals())
+		return runShell(child(name))
 	case "dipper":
-		return shell.CLI(withSignals(), api.NewClient(api.SocketPath), args, os.Stdin, os.Stdout, os.Stderr)
+		return shell.CLI(context.Background(), api.NewClient(api.SocketPath), args, os.Stdin, os.Stdout, os.Stderr)
 	case "poweroff", "halt":
 		return pid1.AskFor(pid1.PowerOff)
 	case "reboot":
@@ -67,9 +59,16 @@ func run(name string, args []string) error {
 	return err
 }
 
-// withSignals is a context that ends with SIGTERM or SIGINT. The process ends
-// soon after it, and the signals' handler with the process.
-func withSignals() context.Context {
+// child makes this process a child of PID 1's. It gives it its name in ps and in
+// the kernel's messages: children are executed as /proc/self/exe, which is no
+// name. The context ends with SIGTERM or SIGINT. The process ends soon after it,
+// and the signals' handler with the process.
+//
+// The administrator's command does without: it has its name, and a signal that
+// ends it ends its request too. A handler alone is two threads.
+func child(name string) context.Context {
+	// In ps it is "exe" then, and nothing else is wrong.
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0)
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	return ctx
 }
