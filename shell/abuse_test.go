@@ -5,71 +5,14 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
 )
-
-// relay passes bytes on until it is cut: then it is silent, and says nothing
-// of it to either side.
-type relay struct {
-	address string
-	closed  chan struct{}
-	once    sync.Once
-}
-
-func newRelay(t *testing.T, to string) *relay {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{address: l.Addr().String(), closed: make(chan struct{})}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		near, err := l.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", to)
-		if err != nil {
-			near.Close()
-			return
-		}
-		defer near.Close()
-		defer far.Close()
-		go r.pass(far, near)
-		go r.pass(near, far)
-		<-t.Context().Done()
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
-	})
-	return r
-}
-
-func (r *relay) cut() { r.once.Do(func() { close(r.closed) }) }
-
-func (r *relay) pass(to io.Writer, from io.Reader) {
-	chunk := make([]byte, 4096)
-	for {
-		n, err := from.Read(chunk)
-		select {
-		case <-r.closed:
-			continue
-		default:
-		}
-		if _, werr := to.Write(chunk[:n]); err != nil || werr != nil {
-			return
-		}
-	}
-}
 
 // TestStrangers floods the server with connections that never log in, each in
 // its own way. Somebody at work does not notice, somebody new gets in, and the
@@ -127,20 +70,18 @@ func TestStrangers(t *testing.T) {
 // nothing.
 func TestHandshakeTimeout(t *testing.T) {
 	joe := newPerson(t, "joe")
-	s := start(t, one(joe), quick)
-	idle, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer idle.Close()
-	if _, err := io.Copy(io.Discard, idle); err != nil {
-		t.Errorf("a connection that says nothing: %v", err)
-	}
-	lazy := s.mustDial(t, joe)
-	if err := lazy.Wait(); err == nil {
-		t.Error("a login without a session ended well")
-	}
-	s.gate.await(t, "the reason", s.gate.noted("login refused from 127.0.0.1", "took too long to log in"))
+	startInMemory(t, one(joe), nothing, func(t *testing.T, s *inMemory) {
+		idle := newLine()
+		s.arrived(s.ctx, idle.server())
+		if _, err := io.Copy(io.Discard, idle.client()); err != nil {
+			t.Errorf("a connection that says nothing: %v", err)
+		}
+		lazy := s.enter(t, joe, newLine())
+		if err := lazy.Wait(); err == nil {
+			t.Error("a login without a session ended well")
+		}
+		s.gate.await(t, "the reason", s.gate.noted("login refused from 192.0.2.9", "took too long to log in"))
+	})
 }
 
 // TestClientThatNeverReads makes a command that writes without end wait, at a
@@ -176,26 +117,32 @@ func TestClientThatNeverReads(t *testing.T) {
 	}
 }
 
-// TestSocketThatNeverReads does not even take what TCP brings.
-func TestSocketThatNeverReads(t *testing.T) {
+// TestFloodIntoNothing: a command that writes without end, to a client behind a
+// cable that was cut, ends like any other there.
+func TestFloodIntoNothing(t *testing.T) {
 	joe := newPerson(t, "joe")
-	s := start(t, one(joe), quick)
-	relay := newRelay(t, s.address)
-	c, err := gossh.Dial("tcp", relay.address, &gossh.ClientConfig{
-		User: "joe", Auth: []gossh.AuthMethod{gossh.PublicKeys(joe.signer())}, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
+	startInMemory(t, one(joe), nothing, func(t *testing.T, s *inMemory) {
+		cable := newLine()
+		c := s.enter(t, joe, cable)
+		defer c.Close()
+		work := openSession(t, c)
+		out, err := work.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := work.Start("flood"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, out, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		cable.sever()
+		s.gate.await(t, "its end", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
+		synctest.Wait()
+		if left := len(s.all()); left != 0 {
+			t.Errorf("%d connections are left", left)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	work := openSession(t, c)
-	work.Stdout = io.Discard
-	if err := work.Start("flood"); err != nil {
-		t.Fatal(err)
-	}
-	relay.cut()
-	s.gate.await(t, "its end", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
-	eventually(t, "the connection to be gone", func() bool { return len(s.all()) == 0 })
 }
 
 // TestWrongPasswords counts how many of many wrong ones are looked at.
@@ -204,9 +151,7 @@ func TestWrongPasswords(t *testing.T) {
 	a := one(joe)
 	a.MaxPerMinute = 1000
 	a.Users[0].PasswordHash = "$2b$04$Yh8D6rGoxBo2ogx3tLWBAueIafewdo4M/KJnulgxvIQPL6jPZZP1i"
-	s := start(t, a, func(s *SSH) {
-		s.Times = Times{Handshake: patience, Keepalive: patience, Denial: time.Millisecond, Retry: time.Second}
-	})
+	s := start(t, a)
 	there := s.mustDial(t, joe)
 	began := time.Now()
 	tries := 0

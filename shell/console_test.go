@@ -90,6 +90,13 @@ func (p *pseudo) press(keys string) {
 	}
 }
 
+// all is what was shown until now.
+func (p *pseudo) all() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown.String()
+}
+
 // expect waits until something is shown after what was expected before.
 func (p *pseudo) expect(pattern string) string {
 	p.t.Helper()
@@ -180,7 +187,7 @@ func TestConsoleLogin(t *testing.T) {
 	c.expect("\x1b\\[6n")
 	c.press("\x1b[50;132R")
 	c.expect("132x50 vt220> ")
-	if text := c.shown.String(); strings.Contains(text, "allmine") {
+	if text := c.all(); strings.Contains(text, "allmine") {
 		t.Errorf("the password is on the screen: %q", text)
 	}
 	c.press("who\r")
@@ -242,7 +249,7 @@ func TestStatusDoesNotGarble(t *testing.T) {
 	c.board.set(serving())
 	c.press("say hello\r")
 	c.expect("hello")
-	if text := c.shown.String(); strings.Count(text, "==")/2 != 2 {
+	if text := c.all(); strings.Count(text, "==")/2 != 2 {
 		t.Errorf("a status block is in the session: %q", text)
 	}
 }
@@ -277,7 +284,7 @@ func TestConsoleOpenAndOff(t *testing.T) {
 	changed.State = api.Degraded
 	off.board.set(changed)
 	off.expect("== lb1 == director, degraded")
-	if text := off.shown.String(); strings.Contains(text, "login") || strings.Contains(text, "joe") {
+	if text := off.all(); strings.Contains(text, "login") || strings.Contains(text, "joe") {
 		t.Errorf("there is something to log in at: %q", text)
 	}
 }

@@ -14,12 +14,6 @@ import (
 	"dipper/appliance/api"
 )
 
-// quick is for tests of what happens after a while, which is long enough for a
-// client on a busy host to answer.
-func quick(s *SSH) {
-	s.Times = Times{Handshake: 3 * time.Second, Keepalive: 500 * time.Millisecond, Denial: time.Millisecond, Retry: 10 * time.Millisecond}
-}
-
 // signer is the key of a person, for clients other than OpenSSH's.
 func (p *person) signer() gossh.Signer {
 	p.t.Helper()
@@ -177,7 +171,7 @@ func TestRevokedCertificate(t *testing.T) {
 func TestPasswords(t *testing.T) {
 	s := start(t, api.Access{
 		Users: []api.User{{Name: "joe", Role: api.Viewer, PasswordHash: "$2b$04$Yh8D6rGoxBo2ogx3tLWBAueIafewdo4M/KJnulgxvIQPL6jPZZP1i"}},
-	}, quick)
+	})
 	if c, err := s.dial("joe", gossh.Password("allmine")); err != nil {
 		t.Error(err)
 	} else {
@@ -271,7 +265,7 @@ func first(m map[string]bool) bool {
 // TestListenFollows moves the server from one port to another.
 func TestListenFollows(t *testing.T) {
 	joe := newPerson(t, "joe")
-	s := start(t, one(joe), quick)
+	s := start(t, one(joe))
 	there := s.mustDial(t, joe)
 	old, next := s.address, freePort(t)
 	s.gate.change(func(a *api.Access) { a.Listen = []string{next, "203.0.113.7:22"} }) // the second is not here yet

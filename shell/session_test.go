@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -286,22 +287,21 @@ func TestLostWithOpenSSH(t *testing.T) {
 // TestSilentClient stops answering, as behind a cable that was cut.
 func TestSilentClient(t *testing.T) {
 	joe := newPerson(t, "joe")
-	s := start(t, one(joe), quick)
-	relay := newRelay(t, s.address)
-	c, err := gossh.Dial("tcp", relay.address, &gossh.ClientConfig{
-		User: "joe", Auth: []gossh.AuthMethod{gossh.PublicKeys(joe.signer())}, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
+	startInMemory(t, one(joe), nothing, func(t *testing.T, s *inMemory) {
+		cable := newLine()
+		c := s.enter(t, joe, cable)
+		defer c.Close()
+		if err := openSession(t, c).Start("sleep"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour) // of the bubble: whoever answers may stay
+		if left := len(s.all()); left != 1 {
+			t.Errorf("%d connections of a client that answers", left)
+		}
+		cable.sever()
+		s.gate.await(t, "the end of the session", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
+		s.gate.await(t, "the reason", s.gate.noted("joe logout: the client does not answer any more"))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	work := openSession(t, c)
-	if err := work.Start("sleep"); err != nil {
-		t.Fatal(err)
-	}
-	relay.cut()
-	s.gate.await(t, "the end of the session", func() bool { return len(s.gate.ended) == 1 && first(s.gate.ended) })
-	s.gate.await(t, "the reason", s.gate.noted("joe logout: the client does not answer any more"))
 }
 
 // TestTooManySessions has a limit on one connection.

@@ -238,6 +238,10 @@ type server struct {
 	log     *bytes.Buffer
 }
 
+// unhurried lets clients on a busy host take as long as they need. What happens
+// when one does not is tested in memory.
+var unhurried = Times{Handshake: time.Hour, Keepalive: patience, Denial: time.Millisecond, Retry: 10 * time.Millisecond}
+
 // start runs a server until the test is over. The zero Listen is a free port.
 func start(t testing.TB, a api.Access, change ...func(*SSH)) *server {
 	t.Helper()
@@ -249,6 +253,7 @@ func start(t testing.TB, a api.Access, change ...func(*SSH)) *server {
 		Gate:  s.gate,
 		Begin: func(s session.Session) Conversation { return talk{s} },
 		Log:   slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Times: unhurried,
 	}
 	for _, c := range change {
 		c(s.SSH)

@@ -157,30 +157,20 @@ func TestToldWhenThePlaneIsBack(t *testing.T) {
 // is gone already, as at the end of a machine.
 func TestEndIsNotHeldUp(t *testing.T) {
 	joe := newPerson(t, "joe")
-	a := one(joe)
-	a.Listen = []string{}
-	gone := &left{gate: newGate(t, a)}
-	synctest.Test(t, func(t *testing.T) {
-		s := &SSH{Gate: gone, Begin: func(s session.Session) Conversation { return ticker{s} }, Log: slog.New(slog.DiscardHandler)}
-		gone.changed, gone.more = make(chan struct{}), make(chan struct{}) // of this bubble
-		ctx, cancel := context.WithCancel(t.Context())
-		ran := make(chan error, 1)
-		go func() { ran <- s.Run(ctx) }()
-		synctest.Wait()
-		if err := s.loadHostKey(ctx, true); err != nil { // it listens nowhere
-			t.Fatal(err)
-		}
-		c := enter(t, ctx, s, joe)
+	gone := &left{}
+	leave := func(s *SSH) {
+		ticking(s)
+		gone.Gate, s.Gate = s.Gate, gone
+	}
+	startInMemory(t, one(joe), leave, func(t *testing.T, s *inMemory) {
+		c := s.enter(t, joe, newLine())
 		defer c.Close()
 		if err := openSession(t, c).Start("monitor services"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		began := time.Now()
-		cancel()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
+		s.end()
 		if took := time.Since(began); gone.asked != 1 || took > time.Second {
 			t.Errorf("told the end %d times, for %v", gone.asked, took)
 		}
@@ -189,7 +179,7 @@ func TestEndIsNotHeldUp(t *testing.T) {
 
 // left is a control plane that has ended.
 type left struct {
-	*gate
+	api.Gate
 	asked int
 }
 

@@ -42,7 +42,7 @@ func TestDeviceTakesMoreThanItKeeps(t *testing.T) {
 		t.Errorf("wrote %d of %d bytes, %v", n, len(text), err)
 	}
 	p.expect("the end$")
-	if got := len(p.shown.String()); got != len(text) {
+	if got := len(p.all()); got != len(text) {
 		t.Errorf("%d bytes of %d came", got, len(text))
 	}
 }
