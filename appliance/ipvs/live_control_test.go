@@ -78,7 +78,11 @@ func TestKernelConnections(t *testing.T) {
 		"tcp 127.0.0.1:1 127.0.0.1:80 127.0.0.1:8080 ESTABLISHED ",
 		"tcp [::1]:1 [::1]:80 [::1]:8080 ESTABLISHED ",
 	}
-	if diff := cmp.Diff(want, read(ConnectionFilter{})); diff != "" {
+	diff := cmp.Diff(want, read(ConnectionFilter{}))
+	for strings.Contains(diff, "SYN_RECV") { // the client's end is connected, and its last packet on the way
+		diff = cmp.Diff(want, read(ConnectionFilter{}))
+	}
+	if diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want[3:], read(ConnectionFilter{Client: netip.MustParsePrefix("::/64")})); diff != "" {

@@ -15,8 +15,8 @@ import (
 
 // Bounds of tests in a machine. The inner one ends first, and says where.
 const (
-	ownKernelPatience = 10 * time.Minute
-	ownKernelTimeout  = "9m"
+	ownKernelPatience = 20 * time.Minute
+	ownKernelTimeout  = "19m"
 	ownKernelMemory   = 512 // MiB: the test binary is in memory twice
 )
 

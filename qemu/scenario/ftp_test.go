@@ -106,7 +106,7 @@ func (b *ftpBench) behindMark(t *testing.T) {
 			b.mode(t, command, options, map[string]int{"web1": 2, "web2": 2})
 			continue
 		}
-		out, err := b.c.Peer("client").Run(b.ctx, fmt.Sprintf("curl -v --no-ftp-skip-pasv-ip --connect-timeout 1 %s ftp://%s/first 2>&1 || true", options, b.vip()))
+		out, err := b.c.Peer("client").Run(b.ctx, fmt.Sprintf("curl -sS -v --max-time 60 --quote PASV --head ftp://%s/first 2>&1", b.vip()))
 		if err != nil {
 			t.Fatal(err)
 		}

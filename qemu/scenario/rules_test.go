@@ -234,7 +234,7 @@ func (r *rules) serves(t *testing.T) {
 	for _, line := range []string{"-d -t 192.168.4.5:80 -r 192.168.2.201", "-d -t 192.168.4.5:80 -r 192.168.2.202", "-e -t 192.168.4.5:80 -r 192.168.2.100 -m"} {
 		r.types(t, line)
 	}
-	out, err := r.lab.Peer("client").Run(r.ctx, "for i in 1 2 3 4 5 6 7 8; do curl -s -m 20 http://192.168.4.5/; done | sort | uniq -c | tr -s ' '")
+	out, err := r.lab.Peer("client").Run(r.ctx, "for i in 1 2 3 4 5 6 7 8; do curl -s -m 60 http://192.168.4.5/; done | sort | uniq -c | tr -s ' '")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,14 +249,24 @@ func (r *rules) serves(t *testing.T) {
 
 func (r *rules) zeroed(t *testing.T) {
 	t.Helper()
-	if counted := r.ours(t, "", "-Ln --stats"); !strings.Contains(counted.Out, "TCP  192.168.4.5:80                      8 ") {
-		t.Errorf("8 connections were not counted:\n%s", counted.Out)
-	}
-	if got := r.ours(t, "", "-Z"); got != (said{}) {
-		t.Errorf("-Z: %+v", got)
-	}
-	if counted := r.sameListing(t, "-Ln --stats"); !strings.Contains(counted.Out, "TCP  192.168.4.5:80                      0        0        0        0        0\n") {
-		t.Errorf("the counters were not zeroed:\n%s", counted.Out)
+	r.awaitStats(t, "TCP  192.168.4.5:80                      8 ", func() {})
+	r.awaitStats(t, "TCP  192.168.4.5:80                      0        0        0        0        0\n", func() {
+		if got := r.ours(t, "", "-Z"); got != (said{}) {
+			t.Fatalf("-Z: %+v", got)
+		}
+	})
+	r.sameListing(t, "-Ln --stats")
+}
+
+// awaitStats does something until the counters say so: the kernel sums them up
+// every two seconds, what was zeroed between two sums included.
+func (r *rules) awaitStats(t *testing.T, want string, do func()) {
+	t.Helper()
+	for listed := ""; !strings.Contains(listed, want); listed = r.ours(t, "", "-Ln --stats").Out {
+		if r.ctx.Err() != nil {
+			t.Fatalf("the counters are never %q:\n%s", want, listed)
+		}
+		do()
 	}
 }
 

@@ -161,7 +161,7 @@ func TestEditsOutliveTheControlPlane(t *testing.T) {
 		_, err = director.EditCandidate(ctx, candidate.ID, api.Edit{Kind: api.EditSet, Words: strings.Fields("services web scheduler wlc")})
 	}
 	if err == nil {
-		_, err = director.Commit(ctx, candidate.ID, api.CommitOptions{Confirm: api.Duration(20 * time.Second)})
+		_, err = director.Commit(ctx, candidate.ID, api.CommitOptions{Confirm: api.Duration(time.Minute)})
 	}
 	if err != nil {
 		t.Fatal(err)
