@@ -18,15 +18,20 @@ func (d *Document) Excerpt(other *Document) (yaml []byte, ok bool) {
 		return nil, false
 	}
 	edited := services.copy()
-	edited.children = slices.Clone(services.children[:1]) // without any it would be another configuration
-	for i, service := range services.children[1:] {
-		if !service.equal(theirs.children[i+1]) {
+	edited.children = nil
+	for i, service := range services.children {
+		if !service.equal(theirs.children[i]) {
 			edited.children = append(edited.children, service)
 		}
 	}
+	if len(edited.children) == 0 {
+		edited.children = services.children[:1:1] // without any it would be another configuration
+	}
 	root := d.root.copy()
 	root.swap(services, edited)
-	return View{Secrets: true}.yaml(root), true
+	w := writer{View: View{Secrets: true}, kept: true}
+	w.node(root)
+	return w.Bytes(), true
 }
 
 func sameName(a, b *node) bool { return a.name == b.name }

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Amend is Parse for a file that says what known says but for some of its
 // services; excerpt is that file with at least those in it, and all that stands
@@ -21,7 +24,7 @@ func Amend(known *Config, excerpt []byte) (amended *Config, ok bool) {
 		case !found || !edited.takes(&known.Services[i]):
 			return nil, false
 		case edited.equal(&known.Services[i]):
-		case known.balances(&edited):
+		case known.balances(edited.verifiedSince(&known.Services[i])):
 			return nil, false
 		default:
 			next.Services[i] = edited
@@ -53,12 +56,31 @@ func (s *Service) takes(before *Service) bool {
 		slices.Equal(s.Listen, before.Listen) && slices.Equal(s.Protocols, before.Protocols)
 }
 
-// balances says that a service's real servers are VIPs: Parse refuses those
-// that are to be verified.
-func (c *Config) balances(s *Service) bool {
+// verifiedSince are the addresses of real servers to be verified that were not
+// in the service before.
+func (s *Service) verifiedSince(before *Service) []netip.Addr {
+	known := make(map[netip.Addr]bool, len(before.RealServers))
+	for _, r := range before.RealServers {
+		known[r.Address] = known[r.Address] || r.Verify
+	}
+	var since []netip.Addr
+	for _, r := range s.RealServers {
+		if r.Verify && !known[r.Address] {
+			since = append(since, r.Address)
+		}
+	}
+	return since
+}
+
+// balances says that one of some addresses is a VIP: Parse refuses those that
+// are real servers to be verified.
+func (c *Config) balances(addresses []netip.Addr) bool {
+	if len(addresses) == 0 {
+		return false // as with most edits: nobody looks at all services
+	}
 	for i := range c.Services {
 		for _, listen := range c.Services[i].Listen {
-			if slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Verify && listen.Prefix.Contains(r.Address) }) {
+			if slices.ContainsFunc(addresses, listen.Prefix.Contains) {
 				return true
 			}
 		}

@@ -18,7 +18,8 @@ func Warnings(c *Config) []string {
 		warn("services: none: this director balances nothing")
 	}
 	around := NewSurroundings(c.Network, nil)
-	for _, s := range c.Services {
+	for i := range c.Services {
+		s := &c.Services[i] // there may be many
 		for _, listen := range s.Listen {
 			if !s.Assign || listen.Prefix.IsSingleIP() || !listen.Prefix.Addr().Is6() {
 				continue
@@ -45,7 +46,7 @@ func Warnings(c *Config) []string {
 }
 
 // at says where clients find the service.
-func (s Service) at() string {
+func (s *Service) at() string {
 	if len(s.Listen) == 0 {
 		return fmt.Sprintf("firewall mark %d", s.FWMark)
 	}
@@ -53,7 +54,7 @@ func (s Service) at() string {
 }
 
 // oddities names what the kernel takes and makes nothing of.
-func (s Service) oddities() []string {
+func (s *Service) oddities() []string {
 	var odd []string
 	ipsec := slices.Contains(s.Protocols, AH) || slices.Contains(s.Protocols, ESP)
 	udp := slices.Contains(s.Protocols, UDP) || len(s.Protocols) == 0
@@ -80,19 +81,19 @@ func (s Service) oddities() []string {
 // answersAsCalls says that what real servers answer is taken for calls of their
 // own, which the kernel rewrites though it keeps nothing (ip_vs_core.c,
 // ip_vs_new_conn_out): it has to know VIP and port of the service for that.
-func (s Service) answersAsCalls() bool {
+func (s *Service) answersAsCalls() bool {
 	return s.Persistence != nil && s.Persistence.Engine == "sip" && s.FWMark == 0 && !slices.ContainsFunc(s.Listen, Listen.allPorts)
 }
 
 // ftpByNAT says that the kernel's FTP helper has to rewrite addresses. It turns
 // on the connection tracking that it needs for services at port 21 only, not
 // for marks (ip_vs_ctl.c, __ip_vs_update_dest).
-func (s Service) ftpByNAT() bool {
+func (s *Service) ftpByNAT() bool {
 	ftp := slices.ContainsFunc(s.Listen, func(l Listen) bool { return l.First <= 21 && l.Last >= 21 && !l.allPorts() })
 	return ftp && slices.Contains(s.Protocols, TCP) && s.byNAT()
 }
 
-func (s Service) byNAT() bool {
+func (s *Service) byNAT() bool {
 	return slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
 }
 
