@@ -56,7 +56,7 @@ func (b *backend) Config(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return in.text.text()
+	return b.memory.text(in.text)
 }
 
 // Apply parses the whole configuration before anything of it is looked at by
@@ -90,7 +90,7 @@ func (b *backend) Apply(ctx context.Context, yaml []byte, dryRun bool) (api.Appl
 // is put again need not be read, and what does not fit the machine is not.
 func (b *backend) parse(source string, yaml []byte) (*config.Config, error) {
 	if in := b.reconciler.now.Load(); in != nil {
-		if same, err := in.isText(yaml); err == nil && same {
+		if b.memory.isText(*in, yaml) {
 			return in.config, nil
 		}
 	}

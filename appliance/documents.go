@@ -16,7 +16,7 @@ func (b *backend) runningDocument() (*candidate.Document, int, error) {
 	if in == nil || in.config == nil {
 		return candidate.New(), 0, nil
 	}
-	doc, err := in.text.document()
+	doc, err := b.memory.document(in.text)
 	return doc, in.generation, err
 }
 
@@ -26,8 +26,8 @@ func (b *backend) read(doc *candidate.Document) (text *written, cfg *config.Conf
 	text = wroteDocument(doc.Clone())
 	in, err := b.reconciler.configured()
 	if err == nil && b.memory.holds(len(text.yaml), in.config) {
-		if running, err := in.text.document(); err == nil {
-			cfg = amend(in.config, running, doc)
+		if running, err := b.memory.document(in.text); err == nil {
+			cfg = b.memory.amend(in.config, running, doc)
 		}
 	}
 	if cfg != nil {
@@ -82,9 +82,12 @@ func (b *backend) document(which string) (*candidate.Document, error) {
 // documentOf is a text as a document. That of what runs is there already.
 func (b *backend) documentOf(name string, yaml []byte) (*candidate.Document, error) {
 	if in, err := b.reconciler.configured(); err == nil {
-		if same, err := in.isText(yaml); err == nil && same {
-			return in.text.document()
+		if b.memory.isText(in, yaml) {
+			return b.memory.document(in.text)
 		}
+	}
+	if err := b.memory.roomFor("to read the "+name, readPerByte*uint64(len(yaml))); err != nil {
+		return nil, err
 	}
 	return parsedDocument(name, yaml)
 }
@@ -120,7 +123,7 @@ func parsedDocument(name string, yaml []byte) (*candidate.Document, error) {
 // documentInForce is the running configuration with what operators made of real
 // servers for good, as it would be saved.
 func (b *backend) documentInForce(in intent) (*candidate.Document, error) {
-	running, err := in.text.document()
+	running, err := b.memory.document(in.text)
 	lasting := in.verbs.forGood()
 	if err != nil || len(lasting) == 0 {
 		return running, err
@@ -148,4 +151,25 @@ func setWeight(doc *candidate.Document, cfg *config.Config, id serverID, weight 
 		words[3] = r.Address.String() // the port is the service's
 	}
 	return doc.Set(words...)
+}
+
+// unmade is about how long the text is, if it is still to be made; otherwise 0.
+func (w *written) unmade() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.origin == nil || w.yaml != nil || w.err != nil {
+		return 0
+	}
+	return textSize(w.next)
+}
+
+// unread is how long the text is, if it is there and no document of it is yet;
+// otherwise 0.
+func (w *written) unread() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.doc != nil || w.err != nil {
+		return 0
+	}
+	return len(w.yaml)
 }

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"dipper/appliance/api"
+	"dipper/appliance/config"
+	"dipper/appliance/director"
+	"dipper/appliance/ipvs"
 )
 
 // has lets a machine have so many bytes of free memory.
@@ -130,4 +135,172 @@ func TestUnaffordablePassword(t *testing.T) {
 			}
 		})
 	}
+}
+
+// largeYAML is a director with so many real servers in 10.network.0.0/16.
+func largeYAML(network, servers int) string {
+	var b strings.Builder
+	b.WriteString(strings.Replace(directorYAML, "network:\n", "network:\n  routes: [{to: 10.0.0.0/8, via: 192.168.4.1}]\n", 1))
+	b.WriteString("  large:\n    listen: 192.168.4.15:9000\n    protocol: tcp\n    forward: tun\n    real-servers:\n")
+	for i := range servers {
+		fmt.Fprintf(&b, "      - {address: 10.%d.%d.%d, weight: 100}\n", network, i/250, 1+i%250)
+	}
+	return b.String()
+}
+
+// TestReplacingALargeTable: while another table is read, the one that runs is
+// there as well. Where that does not fit, the one that runs stays, and what takes
+// less can still be done.
+func TestReplacingALargeTable(t *testing.T) {
+	first, second := largeYAML(1, 1000), largeYAML(2, 1000)
+	reading := readPerByte * uint64(len(second))
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		free := uint64(math.MaxInt64)
+		m.options.FreeMemory = func() (uint64, error) { return free, nil }
+		m.boots(first)
+		b, kill := m.serves(t)
+		defer kill()
+		before := m.table.String()
+		m.take()
+
+		free = reading - 1
+		_, err := b.Apply(t.Context(), []byte(second), false)
+		var no *api.Error
+		const says = "control socket:1:1: to read the table takes about 1 MiB of memory beside the one that runs, and 1 MiB are free: expected edits of what is to change alone"
+		if !errors.As(err, &no) || len(no.Details) != 1 || !strings.HasPrefix(no.Details[0], says) {
+			t.Errorf("another table: %v", err)
+		}
+		_, err = b.OpenCandidate(as(t, "anna", "s1"), false)
+		if err == nil || !strings.Contains(err.Error(), "to read the running configuration takes about 1 MiB of memory, and 1 MiB are free") {
+			t.Errorf("a candidate: %v", err)
+		}
+		if edits := m.take(); len(edits) > 0 || m.table.String() != before {
+			t.Errorf("the kernel was edited: %q", edits)
+		}
+
+		free = 0
+		if _, err := b.Apply(t.Context(), []byte(first), false); err != nil {
+			t.Errorf("what runs, once more: %v", err)
+		}
+		edit := "-e -t 192.168.4.15:9000 -r 10.1.0.1:9000 -i -w 7"
+		if status, out := adm(t, b, "", edit); status != 0 {
+			t.Errorf("%s: %s", edit, out)
+		}
+		m.take()
+
+		free = reading
+		if _, err := b.Apply(t.Context(), []byte(second), false); err != nil {
+			t.Errorf("another table that can be read: %v", err)
+		}
+		if got := m.table.String(); strings.Contains(got, "10.1.") || strings.Count(got, "-r 10.2.") != 1000 {
+			t.Errorf("the table is not replaced:\n%.500s", got)
+		}
+	})
+}
+
+// TestTextThatIsNotThere is made of what ipvsadm typed, which takes memory as well.
+func TestTextThatIsNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.options.Uptime = nil
+		free := uint64(math.MaxInt64)
+		m.options.FreeMemory = func() (uint64, error) { return free, nil }
+		m.boots(largeYAML(1, 1000))
+		b, kill := m.serves(t)
+		defer kill()
+		if status, out := adm(t, b, "", "-A -t 192.168.4.17:80"); status != 0 {
+			t.Fatal(out)
+		}
+		free = makePerByte * 52 * 1000
+		const says = "the text of the running configuration takes about 2 MiB of memory, and 2 MiB are free"
+		if _, err := b.Config(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("to show it: %v", err)
+		}
+		if _, err := b.Save(as(t, "anna", "s1"), ""); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("to save it: %v", err)
+		}
+		free *= 2
+		if yaml, err := b.Config(t.Context()); err != nil || !strings.Contains(string(yaml), "192.168.4.17:80") {
+			t.Errorf("to show it, with room: %v", err)
+		}
+		free = 0
+		if _, err := b.Config(t.Context()); err != nil {
+			t.Errorf("what is there: %v", err)
+		}
+	})
+}
+
+// TestRulesThatReplace may be as many as run already; others come beside those.
+func TestRulesThatReplace(t *testing.T) {
+	running, err := config.Parse("test", []byte(largeYAML(1, 1000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := strings.Repeat("-a -t 192.168.4.15:9000 -r 10.2.0.1:9000 -i -w 100\n", 1000)
+	size := uint64(len(rules)) + 32
+	for name, tt := range map[string]struct {
+		rules string
+		free  uint64
+		read  bool
+	}{
+		"beside what runs":                   {rules, config.MemoryFor(len(rules)), true},
+		"beside what runs, too many":         {rules, config.MemoryFor(len(rules)) - 64, false},
+		"instead of it":                      {"# rules\n\nipvsadm -C\n" + rules, size * readPerByte, true},
+		"instead of it, by the long word":    {"--clear\n" + rules, size * readPerByte, true},
+		"instead of it, too many to be read": {"-C\n" + rules, (size - 40) * readPerByte, false},
+		"instead of it, said too late":       {rules + "-C\n", size * readPerByte, false},
+	} {
+		got, err := has(tt.free).readRules(strings.NewReader(tt.rules), running)
+		if tt.read && (err != nil || string(got) != tt.rules) {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(got), len(tt.rules), err)
+		}
+		if !tt.read && (err == nil || !strings.Contains(err.Error(), "nothing was changed")) {
+			t.Errorf("%s: %d of %d bytes, %v", name, len(got), len(tt.rules), err)
+		}
+	}
+}
+
+// TestMemoryOfATable holds the figures above to what is alive while a table is
+// replaced, when all that reading leaves behind is collected: the configuration,
+// its table and the edits.
+func TestMemoryOfATable(t *testing.T) {
+	alive := func() int {
+		runtime.GC()
+		runtime.GC() // what the first one finalised
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return int(s.HeapAlloc)
+	}
+	const servers = 20_000
+	first, yaml := largeYAML(1, servers), []byte(largeYAML(2, servers))
+	var made director.Sequence
+	running, err := config.Parse("first", []byte(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := made.Table(running)
+	began := alive()
+	next, err := config.Parse("second", yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := made.Table(next)
+	ops := ipvs.Plan(before, after)
+	taken := alive() - began
+	if len(ops) != 2*servers {
+		t.Fatalf("%d edits", len(ops))
+	}
+	perByte := float64(taken) / float64(len(yaml))
+	t.Logf("%d bytes a real server, %.1f a byte of text", taken/servers, perByte)
+	if perByte < 4 || perByte > readPerByte*2/3 {
+		t.Errorf("%.1f bytes for each byte of text stay while a table is replaced, of %d that are asked for to read it; a third is for the kernel", perByte, readPerByte)
+	}
+	runtime.KeepAlive(running)
+	runtime.KeepAlive(before)
+	runtime.KeepAlive(next)
+	runtime.KeepAlive(after)
+	runtime.KeepAlive(ops)
+	runtime.KeepAlive(yaml)
 }

@@ -57,7 +57,7 @@ func (in intent) isText(yaml []byte) (bool, error) {
 
 // keepRunning adds what runs as a revision.
 func (b *backend) keepRunning(ctx context.Context, comment, via string) (api.Revision, error) {
-	yaml, err := b.reconciler.in.text.text()
+	yaml, err := b.memory.text(b.reconciler.in.text)
 	if err != nil {
 		return api.Revision{}, err
 	}
