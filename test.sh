@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 log=build/test.log
 mkdir -p build
 status=0
-DIPPER_LAB=require go test -v -count 1 -timeout 60m -p 1 "$@" >"$log" 2>&1 || status=$?
+DIPPER_LAB=require go test -v -count 1 -timeout 80m -p 1 "$@" >"$log" 2>&1 || status=$?
 grep -vE '^ *(=== |--- PASS|PASS$)' "$log" || true
 
 # The reason stands before the verdict.

@@ -312,8 +312,8 @@ func testGuesses(t *testing.T, v *victim) (refused int) {
 	if o.In > 0 || o.Unreachable > 0 || o.Wrong == 0 {
 		t.Errorf("%+v", o)
 	}
-	if share := tries * hash / 20; cpu > share {
-		t.Errorf("the shell ran for %v, want less than a twentieth of what %d hashes take: %v", cpu, tries, share)
+	if share := tries * hash / 30; cpu > share {
+		t.Errorf("the shell ran for %v, want less than a thirtieth of what %d hashes take: %v", cpu, tries, share)
 	}
 	return o.Refused
 }

@@ -68,6 +68,7 @@ network:
     eth0: {addresses: [192.168.4.5/24]}
 management:
   ssh:
+    handshake-timeout: 10m
     max-per-address: 64
     max-per-minute: 1000
     users:

@@ -84,6 +84,7 @@ func TestScreenAndForeignPrograms(t *testing.T) {
 	ctx := patience(t)
 	setUpAtScreen(sitter{t, ctx, c.Machine("director"), c.Appliance("director")})
 	joe := &administrator{t: t, ctx: ctx, cluster: c, user: "admin"}
+	joe.awaitSSH() // it comes after the address
 	t.Run("shared connection", func(t *testing.T) { testSharedConnection(t, joe) })
 	t.Run("capture", func(t *testing.T) { testCapture(t, joe) })
 }
@@ -176,7 +177,8 @@ while ! test -e /tmp/left; do ping -c 1 192.168.4.5 > /dev/null; done
 wait
 cat /tmp/packets
 echo users
-ssh %[1]s admin@192.168.4.5 show users`, sshOptions))
+until ssh %[1]s admin@192.168.4.5 show users | tee /tmp/users | grep -c ' 192.168.4.10 ' | grep -qx 1; do :; done # the capture's session ends soon
+cat /tmp/users`, sshOptions))
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -14,7 +14,7 @@ import (
 // patience bounds a test that hangs; it asserts nothing. It begins once the
 // cluster is up: its turn may be long in coming.
 func patience(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -107,6 +107,7 @@ SSH_ASKPASS=/tmp/askpass SSH_ASKPASS_REQUIRE=force timeout 300 ssh -F /dev/null 
 	}
 	at.expect("== lb7 == director, serving")
 	joe := &administrator{t: t, ctx: ctx, cluster: c, user: "admin"}
+	joe.awaitSSH() // it comes after the address
 	if out := joe.must("show services", ""); !strings.Contains(out, "192.168.4.200") {
 		t.Errorf("show services: %s", out)
 	}

@@ -26,7 +26,7 @@ type administrator struct {
 
 // sshOptions are those of a client that never asks anything. The key is in
 // /tmp, the only place of a peer where anything can be written.
-const sshOptions = "-F /dev/null -i /tmp/key -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/tmp/known_hosts -o LogLevel=ERROR -o ConnectTimeout=30"
+const sshOptions = "-F /dev/null -i /tmp/key -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/tmp/known_hosts -o LogLevel=ERROR -o ConnectTimeout=300"
 
 // shellCluster is S2 with a director that has an address, an administrator
 // with a key, and nothing else yet.
@@ -340,17 +340,25 @@ func testComeBack(t *testing.T, joe *administrator) {
 // testKilledShell kills the director's shell instead, which can tell nobody
 // that its sessions are lost. The commit has a minute left all the same.
 func testKilledShell(t *testing.T, joe *administrator) {
+	before, err := joe.cluster.Appliance("director").Status(joe.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	by, gone := joe.commitUnconfirmed()
 	signal(joe.ctx, t, joe.cluster, "director", "-9", pidOf(joe.ctx, t, joe.cluster, "director", "shell"))
 	<-gone
+	waiting := false
 	joe.awaitStatus(func(s api.Status) bool {
-		if s.ConfirmBy.IsZero() {
+		waiting = !s.ConfirmBy.IsZero()
+		if !waiting && time.Duration(s.Uptime-before.Uptime) > 8*time.Minute {
 			t.Fatal("the commit ended only after its whole time")
 		}
-		return by.Sub(s.ConfirmBy) > 8*time.Minute
+		return !waiting || by.Sub(s.ConfirmBy) > 8*time.Minute
 	})
-	if err := joe.cluster.Appliance("director").Revert(joe.ctx); err != nil { // it has been seen that it would
-		t.Error(err)
+	if waiting { // on a busy host, its minute may be over
+		if err := joe.cluster.Appliance("director").Revert(joe.ctx); err != nil { // it has been seen that it would
+			t.Error(err)
+		}
 	}
 	joe.awaitScheduler("wrr")
 	joe.awaitSSH()
@@ -364,7 +372,7 @@ func (a *administrator) awaitSSH() {
 		if status == 0 {
 			return
 		}
-		if a.ctx.Err() != nil || !strings.Contains(out, "Connection refused") {
+		if a.ctx.Err() != nil || strings.Contains(out, "Permission denied") || strings.Contains(out, "verification failed") {
 			a.t.Fatalf("the machine is not reached, or is not the same one: %s", out)
 		}
 	}

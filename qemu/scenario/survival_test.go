@@ -32,7 +32,7 @@ func (s Scenario) startTraffic(ctx context.Context, t *testing.T, c *lab.Cluster
 	go func() {
 		_, err := client.Run(ctx, fmt.Sprintf(`
 while [ ! -e /tmp/enough ]; do head -c 5000 /dev/urandom; sleep 0.1; done | tee /tmp/sent |
-    timeout 900 socat -t 120 - TCP:%s > /tmp/received
+    timeout 3600 socat -t 120 - TCP:%s > /tmp/received
 cmp /tmp/sent /tmp/received`, netip.AddrPortFrom(s.VIP, echoPort)))
 		tr.ended <- err
 	}()
@@ -58,16 +58,34 @@ func (tr *traffic) finish(ctx context.Context, t *testing.T) {
 }
 
 // signal sends a signal to a process of an appliance. The control plane, which
-// passes it on, may not live to say that it did.
+// passes it on, may not live to say that it did: then its successor says whether
+// the process is gone, and if not, what was asked for had not begun.
 func signal(ctx context.Context, t *testing.T, c *lab.Cluster, name, signal string, pid int) {
 	t.Helper()
 	const answerPatience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
-	defer cancel()
-	result, err := c.Appliance(name).Run(ctx, "kill", signal, strconv.Itoa(pid))
-	if err == nil && result.Exit != 0 {
-		t.Fatalf("kill %s %d: %s", signal, pid, result.Stderr)
+	for ctx.Err() == nil {
+		asked, cancel := context.WithTimeout(ctx, answerPatience)
+		result, err := c.Appliance(name).Run(asked, "kill", signal, strconv.Itoa(pid))
+		cancel()
+		if err == nil && result.Exit != 0 {
+			t.Fatalf("kill %s %d: %s", signal, pid, result.Stderr)
+		}
+		if err == nil || !lives(ctx, t, c, name, pid) {
+			return
+		}
 	}
+}
+
+func lives(ctx context.Context, t *testing.T, c *lab.Cluster, name string, pid int) bool {
+	t.Helper()
+	if _, err := c.AwaitState(ctx, name, api.Serving); err != nil {
+		t.Fatal(err)
+	}
+	result, err := c.Appliance(name).Run(ctx, "ls", fmt.Sprint("/proc/", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Exit == 0
 }
 
 // awaitSuccessor waits until another process than pid serves.

@@ -72,7 +72,7 @@ func tourCluster(t *testing.T) *lab.Description {
 }
 
 // tourOptions are those of a client that never asks anything.
-const tourOptions = "-F /dev/null -i /tmp/key -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/tmp/known_hosts -o LogLevel=ERROR -o ConnectTimeout=30"
+const tourOptions = "-F /dev/null -i /tmp/key -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/tmp/known_hosts -o LogLevel=ERROR -o ConnectTimeout=300"
 
 // TestTour types the ten minutes of docs/shell.md, as they are printed there,
 // on a machine that boots for the first time, and cuts its power at the end.
