@@ -41,7 +41,6 @@ type channel struct {
 	terminal   *session.Terminal
 	resized    chan session.Size
 	input      *input
-	plane      plane
 	cancel     context.CancelFunc
 	begin      func()        // what was asked for, before it is answered
 	ran        chan struct{} // closed when the work is done; nil: nothing runs yet
@@ -55,7 +54,6 @@ type channel struct {
 
 // serve answers the client's requests until the channel is closed.
 func (ch *channel) serve(ctx context.Context, requests <-chan *gossh.Request) {
-	ch.plane = plane{ch.connection.server.Gate, ch.connection.server.Log, ctx.Done()}
 	ctx, ch.cancel = context.WithCancel(ctx)
 	defer func() {
 		ch.gone.Store(true)
@@ -319,14 +317,14 @@ func (ch *channel) tellBegin(ctx context.Context) {
 	if ch.grant.ForceCommand != "" {
 		return
 	}
-	ch.connection.arrived.Do(func() { ch.plane.tellBegin(ctx) })
+	ch.connection.arrived.Do(func() { ch.connection.server.teller.began(ctx) })
 }
 
 // tellEnd tells the control plane that the session is over: by its user's
 // will, or because its connection broke.
 func (ch *channel) tellEnd(ctx context.Context) {
 	lost := ch.gone.Load() || ch.lost.Load() || ch.broken.Load() && !ch.there()
-	ch.plane.tellEnd(ctx, ch.id, lost)
+	ch.connection.server.teller.ended(ctx, ch.id, lost)
 }
 
 // there asks whether the client still has the channel: input ends when the

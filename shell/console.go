@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -56,6 +57,7 @@ type console struct {
 	sizePatience time.Duration
 
 	guesses *access.Guesses
+	teller  *teller
 }
 
 // reopenInterval is how long a device that failed is left alone.
@@ -67,6 +69,10 @@ const wrongPassword = 2 * time.Second
 // run attends to the console until ctx ends.
 func (c *console) run(ctx context.Context) {
 	c.guesses = access.NewGuesses()
+	c.teller = newTeller(c.gate, c.log, ctx.Done())
+	var telling sync.WaitGroup
+	telling.Go(c.teller.run)
+	defer telling.Wait()
 	told := ""
 	for ctx.Err() == nil {
 		err := c.attendDevice(ctx)
@@ -277,12 +283,11 @@ func (c *console) actor(g access.Grant, id string) api.Actor {
 // nothing for long.
 func (c *console) work(ctx context.Context, g access.Grant, device tty, view *view) error {
 	who := c.actor(g, newID())
-	plane := plane{c.gate, c.log, ctx.Done()}
 	ctx, cancel := context.WithCancel(api.WithActor(ctx, who))
 	defer cancel()
 	defer context.AfterFunc(ctx, view.close)()
 	c.note(ctx, who, "login by "+g.Means+" on "+c.name, "ok")
-	plane.tellBegin(ctx)
+	c.teller.began(ctx)
 	size := device.Size()
 	serial := size.Width == 0
 	if serial {
@@ -301,7 +306,7 @@ func (c *console) work(ctx context.Context, g access.Grant, device tty, view *vi
 		}
 	}
 	c.note(ctx, who, "logout", "ok")
-	plane.tellEnd(ctx, who.Session, lost || ctx.Err() != nil)
+	c.teller.ended(ctx, who.Session, lost || ctx.Err() != nil)
 	_, err = io.WriteString(device, "\r\n")
 	return err
 }

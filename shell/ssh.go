@@ -47,6 +47,7 @@ type SSH struct {
 	free      func() (uint64, error) // bytes of memory that programs could have
 	checking  chan struct{}          // holds a token while a password is being checked
 	audits    chan audit
+	teller    *teller
 	refusals  refusals
 	listeners *listeners
 	problems  map[string]bool // of the rules, as they were told; Run's own
@@ -81,6 +82,8 @@ func (s *SSH) Run(ctx context.Context) error {
 	defer cancel()
 	s.listeners = newListeners(ctx, s.Log, s.Times.Retry, s.arrived)
 	defer s.listeners.close()
+	s.teller = newTeller(s.Gate, s.Log, ctx.Done())
+	s.running.Go(s.teller.run)
 	s.running.Go(func() { s.runAudits(ctx) })
 	generation := -1
 	for ctx.Err() == nil {

@@ -3,7 +3,10 @@ package shell
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -115,11 +118,11 @@ func (r *restarting) SessionEnded(ctx context.Context, _ string, _ bool) error {
 func TestToldWhenThePlaneIsBack(t *testing.T) {
 	const forever = 1 << 30
 	refused := &api.Error{Message: "it is another's"}
-	login := func(p plane, ctx context.Context) { p.tellBegin(ctx) }
-	end := func(p plane, ctx context.Context) { p.tellEnd(ctx, "s1", true) }
+	login := func(p *teller, ctx context.Context) { p.began(ctx) }
+	end := func(p *teller, ctx context.Context) { p.ended(ctx, "s1", true) }
 	for name, tt := range map[string]struct {
 		plane  *restarting
-		tell   func(plane, context.Context)
+		tell   func(*teller, context.Context)
 		over   time.Duration // when the shell ends
 		took   time.Duration
 		warned bool
@@ -144,7 +147,7 @@ func TestToldWhenThePlaneIsBack(t *testing.T) {
 				defer stop()
 				var said strings.Builder
 				began := time.Now()
-				tt.tell(plane{tt.plane, slog.New(slog.NewTextHandler(&said, nil)), over.Done()}, ctx)
+				tt.tell(newTeller(tt.plane, slog.New(slog.NewTextHandler(&said, nil)), over.Done()), ctx)
 				if took := time.Since(began); took != tt.took || (said.Len() > 0) != tt.warned {
 					t.Errorf("took %v, want %v; said %q", took, tt.took, &said)
 				}
@@ -152,6 +155,127 @@ func TestToldWhenThePlaneIsBack(t *testing.T) {
 		})
 	}
 }
+
+// away is a control plane that answers to the end of sessions from some time on.
+type away struct {
+	api.Gate
+	until time.Time
+	told  []string
+}
+
+func (a *away) SessionEnded(ctx context.Context, session string, lost bool) error {
+	if time.Now().Before(a.until) {
+		return errors.New("connection refused")
+	}
+	a.told = append(a.told, fmt.Sprintf("%s %s lost: %t", api.ActorOf(ctx).User, session, lost))
+	if session == "refused" {
+		return &api.Error{Message: "it is another's"}
+	}
+	return nil
+}
+
+// TestLateEnds: what could not be told of ends is told when the control plane is
+// back, in order, whatever it says to one of them.
+func TestLateEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, stop := context.WithCancel(t.Context())
+		plane := &away{until: time.Now().Add(time.Hour)}
+		teller := newTeller(plane, slog.New(slog.DiscardHandler), over.Done())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			teller.run()
+		}()
+		for _, e := range []ending{{api.Actor{User: "joe"}, "s1", true}, {api.Actor{User: "ann"}, "refused", false}, {api.Actor{User: "joe"}, "s2", false}} {
+			teller.ended(api.WithActor(t.Context(), e.actor), e.session, e.lost)
+		}
+		time.Sleep(2 * time.Hour) // of the bubble
+		synctest.Wait()
+		want := []string{"joe s1 lost: true", "ann refused lost: false", "joe s2 lost: false"}
+		if !slices.Equal(plane.told, want) {
+			t.Errorf("told %q, want %q", plane.told, want)
+		}
+		stop()
+		<-ended
+	})
+}
+
+// TestLateEndsAreBounded: what is too much is in the log, and nobody waits for it.
+func TestLateEndsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		plane := &away{until: time.Now().Add(1000 * time.Hour)}
+		teller := newTeller(plane, slog.New(slog.NewTextHandler(&said, nil)), nil) // which nobody runs
+		for range maxLate + 2 {
+			teller.ended(t.Context(), "s1", true)
+		}
+		if later, never := strings.Count(said.String(), "is told later"), strings.Count(said.String(), "was not told"); later != maxLate || never != 2 {
+			t.Errorf("%d are told later, and %d never", later, never)
+		}
+	})
+}
+
+// TestLostWhileThePlaneIsAway loses a connection, which the control plane hears
+// of an hour later.
+func TestLostWhileThePlaneIsAway(t *testing.T) {
+	joe := newPerson(t, "joe")
+	plane := &away{}
+	startInMemory(t, one(joe), func(s *SSH) { plane.Gate, s.Gate = s.Gate, plane }, func(t *testing.T, s *inMemory) {
+		plane.until = time.Now().Add(time.Hour)
+		cable := newLine()
+		c := s.enter(t, joe, cable)
+		defer c.Close()
+		if err := openSession(t, c).Start("sleep"); err != nil {
+			t.Fatal(err)
+		}
+		cable.sever()
+		time.Sleep(2 * time.Hour) // of the bubble
+		synctest.Wait()
+		if len(plane.told) != 1 || !strings.HasPrefix(plane.told[0], "joe ") || !strings.HasSuffix(plane.told[0], " lost: true") {
+			t.Errorf("told %q", plane.told)
+		}
+	})
+}
+
+// TestLeftWhileThePlaneIsAway leaves a console, which the control plane hears of
+// an hour later.
+func TestLeftWhileThePlaneIsAway(t *testing.T) {
+	rules := newGate(t, api.Access{})
+	synctest.Test(t, func(t *testing.T) {
+		rules.changed, rules.more = make(chan struct{}), make(chan struct{}) // of this bubble
+		plane := &away{Gate: rules, until: time.Now().Add(time.Hour)}
+		keyboard, keys := io.Pipe()
+		c := &console{
+			gate: plane, begin: func(s session.Session) Conversation { return talk{s} }, board: &statusBoard{}, login: LoginOpen,
+			log: slog.New(slog.DiscardHandler), open: func() (tty, error) { return typed{keyboard}, nil },
+		}
+		c.board.set(serving())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c.run(ctx)
+		}()
+		if _, err := io.WriteString(keys, "\rexit\r"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour) // of the bubble
+		synctest.Wait()
+		if len(plane.told) != 1 || !strings.HasPrefix(plane.told[0], "admin ") || !strings.HasSuffix(plane.told[0], " lost: false") {
+			t.Errorf("told %q", plane.told)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// typed is a terminal of which nobody looks at the screen.
+type typed struct{ *io.PipeReader }
+
+func (typed) Write(p []byte) (int, error) { return len(p), nil }
+func (typed) Size() session.Size          { return session.Size{Width: 80, Height: 24} }
+func (typed) Quiet() func()               { return func() {} }
+func (typed) Type() string                { return "vt220" }
 
 // TestEndIsNotHeldUp ends the shell with a session in it when the control plane
 // is gone already, as at the end of a machine.
