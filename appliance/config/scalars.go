@@ -158,22 +158,30 @@ func integer(what string, low, high int) scalarType[int] {
 }
 
 func integerParser(what string, low, high int) scalarParser[int] {
-	expected := fmt.Sprintf("%s from %d to %d", what, low, high)
 	return func(n *node) (int, *fault) {
-		switch {
-		case n.class == nullScalar:
-			return 0, &fault{problem: "is empty", expected: expected}
-		case n.class == quotedScalar && decimal(n.text):
-			return 0, &fault{fmt.Sprintf("%q is text", clip(n.text)), expected, "remove the quotes"}
-		case !decimal(n.text):
-			return 0, &fault{problem: fmt.Sprintf("%q is no whole decimal number", clip(n.text)), expected: expected}
+		value, wrong := integerOf(n, low, high)
+		if wrong != nil {
+			wrong.expected = fmt.Sprintf("%s from %d to %d", what, low, high)
 		}
-		value, err := strconv.Atoi(n.text)
-		if err != nil || value < low || value > high { // err: out of an int's range
-			return 0, &fault{problem: fmt.Sprintf("%s is out of range", clip(n.text)), expected: expected}
-		}
-		return value, nil
+		return value, wrong
 	}
+}
+
+// integerOf reads a whole number. Its fault does not say what was expected.
+func integerOf(n *node, low, high int) (int, *fault) {
+	switch {
+	case n.class == nullScalar:
+		return 0, &fault{problem: "is empty"}
+	case n.class == quotedScalar && decimal(n.text):
+		return 0, &fault{problem: fmt.Sprintf("%q is text", clip(n.text)), hint: "remove the quotes"}
+	case !decimal(n.text):
+		return 0, &fault{problem: fmt.Sprintf("%q is no whole decimal number", clip(n.text))}
+	}
+	value, err := strconv.Atoi(n.text)
+	if err != nil || value < low || value > high { // err: out of an int's range
+		return 0, &fault{problem: fmt.Sprintf("%s is out of range", clip(n.text))}
+	}
+	return value, nil
 }
 
 // decimal holds for plain decimal numbers: no sign but a minus, no zeros in

@@ -19,6 +19,10 @@ func readText(src []byte) (string, error) {
 	src = bytes.TrimPrefix(src, []byte(byteOrderMark))
 	line, column, tabs := 1, 1, 0
 	for i := 0; i < len(src); {
+		if plainText := src[i] >= ' ' && src[i] < 0x7f; plainText { // nearly all there is
+			i, column = i+1, column+1
+			continue
+		}
 		r, size := utf8.DecodeRune(src[i:])
 		if r == '\t' {
 			tabs++
