@@ -3,6 +3,7 @@ package candidate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -419,4 +420,29 @@ func ExampleDocument_Show() {
 	//   "weight": 1
 	// }
 	//  <nil>
+}
+
+// TestCommentsAreQuoted: without quotes, the last word of a path would be taken
+// for the comment that somebody forgot. Commands that are written have them.
+func TestCommentsAreQuoted(t *testing.T) {
+	d := parsed(t, s2YAML)
+	err := d.Run("pasted", "annotate services \"of 2026\"\nannotate services web\n")
+	var line *LineError
+	var fault *WordError
+	if !errors.As(err, &line) || line.Line != 2 || !errors.As(err, &fault) || fault.Word != 2 {
+		t.Errorf("got %v, want a fault in word 2 of line 2", err)
+	}
+	wantSame(t, d, parsed(t, s2YAML))
+	for _, text := range []string{`"old"`, `'old'`, `"old" # as it was`} {
+		if err := d.Run("pasted", "annotate services web "+text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	commands, err := d.Commands(View{}, "services", "web")
+	if want := `annotate services web "old"`; err != nil || commands[len(commands)-1] != want {
+		t.Errorf("got %q, %v, want %s", commands, err, want)
+	}
+	if changes := Changes(View{}, parsed(t, s2YAML), d); !slices.Equal(changes, []string{`annotate services web "old"`}) {
+		t.Errorf("the change is %q", changes)
+	}
 }

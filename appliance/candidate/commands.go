@@ -1,6 +1,10 @@
 package candidate
 
-import "dipper/appliance/config"
+import (
+	"strconv"
+
+	"dipper/appliance/config"
+)
 
 // Commands gives what the words lead to as the commands that make it, one
 // for each value, beginning with "set". Comments follow as "annotate"
@@ -38,6 +42,12 @@ type commander struct {
 
 func (c *commander) add(words ...string) {
 	c.lines = append(c.lines, Join(words...))
+}
+
+// annotate gives the command that writes a comment, which is in quotes even when
+// it is one word: without them it could be one of the path.
+func (c *commander) annotate(path []string, comment string) {
+	c.lines = append(c.lines, Join(step([]string{"annotate"}, path...)...)+" "+strconv.Quote(comment))
 }
 
 // step appends to a path without changing what others have of it.
@@ -96,7 +106,7 @@ func (c *commander) annotations(path []string, n *node) {
 		path = step(path, n.words()...)
 	}
 	if n.comment != "" {
-		c.add(append(step([]string{"annotate"}, path...), n.comment)...)
+		c.annotate(path, n.comment)
 	}
 	for _, child := range n.children {
 		if n.shape.Kind != config.KindValue {

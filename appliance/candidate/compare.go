@@ -48,7 +48,7 @@ func Changes(view View, a, b *Document) []string {
 	}
 	all.lines = append(all.lines, c.moves...)
 	for _, change := range c.comments {
-		all.add(step([]string{"annotate"}, append(change.words, change.node.comment)...)...)
+		all.annotate(change.words, change.node.comment)
 	}
 	return all.lines
 }

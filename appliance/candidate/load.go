@@ -59,8 +59,12 @@ func (d *Document) Run(name, text string) error {
 		number := 0
 		for line := range strings.SplitSeq(text, "\n") {
 			number++
-			words, err := Split(line)
-			if err == nil && len(words) > 0 {
+			words, quoted, err := split(line)
+			switch {
+			case err != nil || len(words) == 0:
+			case words[0] == "annotate" && len(words) > 1 && !quoted:
+				err = &WordError{Word: len(words) - 1, Problem: "the comment is not in quotes", Expected: `annotate PATH "text"`}
+			default:
 				err = e.do(words)
 			}
 			if err != nil {

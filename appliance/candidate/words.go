@@ -33,15 +33,21 @@ func (e *WordError) Error() string {
 // with Go's escapes, in single quotes as it stands. A # that begins a word
 // begins a comment.
 func Split(line string) ([]string, error) {
-	var words []string
+	words, _, err := split(line)
+	return words, err
+}
+
+// split tells too whether the last word is in quotes.
+func split(line string) (words []string, quoted bool, err error) {
 	for {
 		line = strings.TrimLeft(line, " \t\r\n")
 		if line == "" || line[0] == '#' {
-			return words, nil
+			return words, quoted, nil
 		}
+		quoted = line[0] == '"' || line[0] == '\''
 		word, rest, err := splitWord(line)
 		if err != nil {
-			return nil, &WordError{Word: len(words), Problem: err.Error()}
+			return nil, false, &WordError{Word: len(words), Problem: err.Error()}
 		}
 		words, line = append(words, word), rest
 	}

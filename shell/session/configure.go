@@ -108,8 +108,8 @@ func edit(kind api.EditKind) func(context.Context, *call) error {
 		words := c.Words("path")
 		e := api.Edit{Kind: kind, Words: c.path()}
 		if kind == api.EditAnnotate {
-			if len(words) < 2 {
-				return mistakeAt(words[0], "annotate: the comment is missing", `annotate PATH "text"; "" removes it`)
+			if text := words[len(words)-1]; !text.Quoted { // which may be a path whose comment was forgotten
+				return mistakeAt(text, "annotate: the comment is not in quotes", `annotate PATH "text"; "" removes it`)
 			}
 			last := len(e.Words) - 1
 			e.Words, e.Text = e.Words[:last], e.Words[last]

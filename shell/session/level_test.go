@@ -69,7 +69,7 @@ func TestLevel(t *testing.T) {
 func TestCommandsElsewhere(t *testing.T) {
 	f := newFake()
 	c := configuring(t, f, "edit services web; set scheduler wlc; top set hostname lb2; up set dns scheduler rr; up 2 delete role; "+
-		"up 1 rename web to www; top copy services web to dns; up insert web a before b; top annotate services web why")
+		"up 1 rename web to www; top copy services web to dns; up insert web a before b; top annotate services web 'why'")
 	want := []string{
 		"set services web scheduler wlc", "set hostname lb2", "set services dns scheduler rr", "rename services web to www ",
 		"copy services web to dns ", "insert services web a before b ", "annotate services web why",
