@@ -287,24 +287,3 @@ func wrapped(line string, width int) []string {
 	}
 	return cells.Wrap(line, width)
 }
-
-// point puts carets under the words at fault: under the line as the user typed
-// it, or under a copy of it.
-func (c *conversation) point(line string, m *grammar.Mistake) {
-	start, end := min(m.Start, len(line)), min(m.End, len(line))
-	from := strings.LastIndexByte(line[:start], '\n') + 1
-	indent := cells.Width(line[from:start])
-	carets := strings.Repeat("^", max(1, cells.Width(line[start:max(start, end)])))
-	if c.screen != nil && c.editor != nil && from == 0 {
-		indent += cells.Width(c.promptLine())
-		if indent+len(carets) < c.screen.Size().Width {
-			fmt.Fprintf(c.errOut, "%s%s\n", strings.Repeat(" ", indent), carets)
-		}
-		return
-	}
-	shown, _, _ := strings.Cut(line[from:], "\n")
-	if cells.Width(shown) > 500 {
-		return // nobody would find the place
-	}
-	fmt.Fprintf(c.errOut, "%s\n%s%s\n", cells.Safe(strings.ReplaceAll(shown, "\t", " ")), strings.Repeat(" ", indent), carets)
-}
