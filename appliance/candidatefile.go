@@ -28,7 +28,7 @@ type candidateFiles struct {
 // keptCandidate is the first line of a file.
 type keptCandidate struct {
 	api.Candidate
-	Shell process `json:"shell,omitzero"` // which the owner's session is in
+	Sessions map[string]process `json:"sessions"` // that are in it
 	// Lengths are those of the texts that follow, in bytes.
 	Lengths []int `json:"lengths"`
 }
@@ -44,7 +44,7 @@ func (f candidateFiles) write(e *edited) error {
 }
 
 func (f candidateFiles) put(e *edited, texts ...[]byte) error {
-	kept := keptCandidate{Candidate: e.Candidate, Shell: e.shell}
+	kept := keptCandidate{Candidate: e.Candidate, Sessions: e.sessions.list()}
 	for _, text := range texts {
 		kept.Lengths = append(kept.Lengths, len(text))
 	}
@@ -138,7 +138,7 @@ func replay(text []byte, running *candidate.Document) (*edited, error) {
 	if _, err := strconv.Atoi(kept.ID); err != nil {
 		return nil, err
 	}
-	e := &edited{Candidate: kept.Candidate, shell: kept.Shell}
+	e := &edited{Candidate: kept.Candidate, sessions: company{of: kept.Sessions}}
 	e.base, e.doc, e.whole = running, running.Clone(), len(kept.Lengths) > 0
 	for i, length := range kept.Lengths {
 		if length < 0 || length > len(rest) {
@@ -168,5 +168,6 @@ func replay(text []byte, running *candidate.Document) (*edited, error) {
 		if err := alone(e.doc, edit); err != nil {
 			return nil, err
 		}
+		e.Edits++
 	}
 }

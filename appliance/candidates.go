@@ -26,12 +26,33 @@ type candidates struct {
 type edited struct {
 	api.Candidate
 
-	shell process // which the owner's session is in
+	sessions company
 
-	mu    sync.Mutex
-	doc   *candidate.Document
-	base  *candidate.Document // the running configuration that doc was copied from
-	whole bool                // its file says all of it, whatever runs
+	mu     sync.Mutex
+	editor string // the session that others were told of last
+	doc    *candidate.Document
+	base   *candidate.Document // the running configuration that doc was copied from
+	whole  bool                // its file says all of it, whatever runs
+}
+
+// changed tells whether it differs from what it was copied from. The caller
+// holds its lock.
+func (e *edited) changed() bool { return !e.doc.Equal(e.base) }
+
+// news is what others in a shared candidate are told of an edit: that somebody
+// else edits it than before, and whether there are changes now. "" is nothing. The caller
+// holds the candidate's lock.
+func (e *edited) news(session string, kind api.EditKind, before bool) string {
+	last := e.editor
+	e.editor = session
+	switch {
+	case kind == api.EditDiscard && before:
+		return "discards the changes in the shared candidate"
+	case kind == api.EditDiscard: // of none
+	case session != last || e.changed() != before:
+		return "edits the shared candidate"
+	}
+	return ""
 }
 
 // kind says in a few words whose a candidate is.
@@ -61,7 +82,7 @@ func (b *backend) describe(e *edited) api.Candidate {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.Candidate
-	c.Changed = !e.doc.Equal(e.base)
+	c.Changed = e.changed()
 	if in, err := b.reconciler.configured(); err == nil {
 		c.Stale = in.generation != e.Base
 	}
@@ -75,48 +96,96 @@ func (b *backend) OpenCandidate(ctx context.Context, shared bool) (api.Candidate
 		return api.Candidate{}, err
 	}
 	b.shells.vouch(ctx)
+	e, err := b.open(ctx, shared)
+	if err != nil {
+		return api.Candidate{}, err
+	}
+	e.mu.Lock()
+	err = b.files.write(e)
+	e.mu.Unlock()
+	return b.describe(e), err
+}
+
+// open finds the shared candidate, or makes one, and lets the session in.
+func (b *backend) open(ctx context.Context, shared bool) (*edited, error) {
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
-	if shared {
-		for _, e := range b.candidates.open {
-			if e.Shared {
-				b.events.Add(ctx, events.Edit, "joins the shared candidate")
-				return b.describe(e), nil
-			}
+	session := api.ActorOf(ctx).Session
+	for _, e := range b.candidates.open {
+		if shared && e.Shared {
+			b.events.Add(ctx, events.Edit, "joins the shared candidate")
+			e.sessions.join(session, b.shells.process(session))
+			return e, nil
 		}
 	}
 	base, generation, err := b.runningDocument()
 	if err != nil {
-		return api.Candidate{}, err
+		return nil, err
 	}
 	b.candidates.last++
-	e := &edited{doc: base.Clone(), base: base, shell: b.shells.process(api.ActorOf(ctx).Session), Candidate: api.Candidate{
+	e := &edited{doc: base.Clone(), base: base, Candidate: api.Candidate{
 		ID:     strconv.Itoa(b.candidates.last),
 		Shared: shared,
 		Owner:  api.ActorOf(ctx),
 		Since:  b.events.Now(),
 		Base:   generation,
 	}}
+	e.sessions.join(session, b.shells.process(session))
 	if b.candidates.open == nil {
 		b.candidates.open = make(map[string]*edited)
 	}
 	b.candidates.open[e.ID] = e
 	b.events.Add(ctx, events.Edit, "opens a %s", e.kind())
-	return b.describe(e), b.files.write(e)
+	return e, nil
 }
 
 // mayConfigure holds configuring to administrators.
 func mayConfigure(ctx context.Context) error { return allow(ctx, api.Admin) }
 
-// CloseCandidate forgets a candidate.
+// CloseCandidate leaves a candidate. A private one is forgotten, and so is a
+// shared one without changes that nobody else is in.
 func (b *backend) CloseCandidate(ctx context.Context, id string) error {
-	if _, err := b.candidate(ctx, id); err != nil {
+	e, err := b.candidate(ctx, id)
+	if err != nil {
 		return err
 	}
+	return b.leave(e, api.ActorOf(ctx).Session)
+}
+
+// leave takes a session out of a candidate.
+func (b *backend) leave(e *edited, session string) error {
+	if b.forget(e, session) {
+		return b.files.remove(e.ID)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return b.files.write(e)
+}
+
+// forget is leave, and tells whether nobody needs the candidate any more: nobody
+// joins it in between.
+func (b *backend) forget(e *edited, session string) bool {
 	b.candidates.mu.Lock()
 	defer b.candidates.mu.Unlock()
-	delete(b.candidates.open, id)
-	return b.files.remove(id)
+	others := e.sessions.leave(session)
+	if e.Shared && (others > 0 || b.describe(e).Changed) {
+		return false
+	}
+	delete(b.candidates.open, e.ID)
+	return true
+}
+
+// candidatesOf are those that a session is in.
+func (b *backend) candidatesOf(session string) []*edited {
+	b.candidates.mu.Lock()
+	defer b.candidates.mu.Unlock()
+	var all []*edited
+	for _, e := range b.candidates.open {
+		if session != "" && e.sessions.has(session) {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // candidate finds one. A private candidate is its session's alone.
@@ -142,15 +211,31 @@ func (b *backend) EditCandidate(ctx context.Context, id string, edit api.Edit) (
 	if err != nil {
 		return api.Candidate{}, err
 	}
-	if err := b.edit(e, edit); err != nil {
+	if err := b.edit(ctx, e, edit); err != nil {
 		return api.Candidate{}, wordRefusal(err)
 	}
 	return b.describe(e), nil
 }
 
-func (b *backend) edit(e *edited, edit api.Edit) error {
+// edit carries one out, and tells the others in a shared candidate.
+func (b *backend) edit(ctx context.Context, e *edited, edit api.Edit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	before := e.changed()
+	if err := b.carryOut(e, edit); err != nil {
+		return err
+	}
+	e.Edits++
+	if !e.Shared {
+		return nil
+	}
+	if news := e.news(api.ActorOf(ctx).Session, edit.Kind, before); news != "" {
+		b.events.Add(ctx, events.Edit, "%s", news)
+	}
+	return nil
+}
+
+func (b *backend) carryOut(e *edited, edit api.Edit) error {
 	e.Clashes = nil
 	switch edit.Kind {
 	case api.EditDiscard:
@@ -240,8 +325,8 @@ func (b *backend) reopen() error {
 			b.candidates.open = make(map[string]*edited)
 		}
 		b.candidates.open[e.ID] = e
-		if !e.Shared {
-			b.shells.resume(e.Owner.Session, e.shell) // it may be gone by now
+		for session, shell := range e.sessions.list() {
+			b.shells.resume(session, shell) // it may be gone by now
 		}
 		if n, err := strconv.Atoi(e.ID); err == nil {
 			b.candidates.last = max(b.candidates.last, n)

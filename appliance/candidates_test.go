@@ -67,6 +67,141 @@ func TestSharedCandidate(t *testing.T) {
 	})
 }
 
+// TestWhoLeavesASharedCandidate: it is there until nobody is in it, and as long
+// as it has changes, whatever those who leave know of those. A step is a session
+// and what it does.
+func TestWhoLeavesASharedCandidate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		steps  string
+		closed bool
+	}{
+		"without changes, the only one":        {"anna opens; anna exits", true},
+		"without changes, not the last one":    {"anna opens; bert opens; bert exits; anna sets; anna shows", false},
+		"with another's changes":               {"anna opens; bert opens; anna sets; bert exits; anna shows", false},
+		"with changes, all":                    {"anna opens; bert opens; anna sets; anna exits; bert exits; bert opens; bert shows", false},
+		"after they are discarded":             {"anna opens; bert opens; anna sets; anna exits; bert discards; bert exits", true},
+		"twice":                                {"anna opens; bert opens; bert exits; bert exits; anna shows", false},
+		"lost":                                 {"anna opens; bert opens; bert is lost; anna is lost", true},
+		"lost with changes":                    {"anna opens; anna sets; anna is lost", false},
+		"over a restart of the control plane":  {"anna opens; bert opens; restart; bert exits; anna sets; anna shows", false},
+		"the last one, after a restart":        {"anna opens; bert opens; bert exits; restart; anna exits", true},
+		"root, whom nobody misses, beside her": {"anna opens; root opens; root exits; anna shows", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.options.Uptime = nil
+				m.boots(pair)
+				b, kill := m.serves(t)
+				id := ""
+				for step := range strings.SplitSeq(tt.steps, "; ") {
+					if step == "restart" {
+						kill()
+						b, kill = m.serves(t)
+						continue
+					}
+					who, does, _ := strings.Cut(step, " ")
+					session := "session of " + who
+					if who == "root" {
+						session = ""
+					}
+					if err := inShared(as(t, who, session), b, &id, does); err != nil {
+						t.Fatalf("%s: %v", step, err)
+					}
+				}
+				defer kill()
+				if left := candidatesOf(t, b); tt.closed != (len(left) == 0) {
+					t.Errorf("left: %q", left)
+				}
+				kept, err := b.files.names()
+				if err != nil || tt.closed != (len(kept) == 0) {
+					t.Errorf("kept for a restart: %q, %v", kept, err)
+				}
+			})
+		})
+	}
+}
+
+// inShared does something to the shared candidate.
+func inShared(ctx context.Context, b *backend, id *string, does string) error {
+	set := api.Edit{Kind: api.EditSet, Words: []string{"hostname", "of-" + api.ActorOf(ctx).User}}
+	var err error
+	switch does {
+	case "opens":
+		var c api.Candidate
+		c, err = b.OpenCandidate(ctx, true)
+		*id = c.ID
+	case "sets":
+		_, err = b.EditCandidate(ctx, *id, set)
+	case "discards":
+		_, err = b.EditCandidate(ctx, *id, api.Edit{Kind: api.EditDiscard})
+	case "shows":
+		_, err = b.ShowCandidate(ctx, *id, api.ShowQuery{})
+	case "commits":
+		_, err = b.Commit(ctx, *id, api.CommitOptions{})
+	case "exits":
+		err = b.CloseCandidate(ctx, *id)
+	case "is lost":
+		err = b.SessionEnded(ctx, api.ActorOf(ctx).Session, true)
+	default:
+		err = errors.New("what is that?")
+	}
+	return err
+}
+
+// TestOthersAreToldOfASharedCandidate: that somebody else edits it than before,
+// and that there are changes, or no more. Private ones are nobody's business.
+func TestOthersAreToldOfASharedCandidate(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
+		candidateOf(t, anna, b, "set hostname lb7", "delete hostname")
+		id := ""
+		for _, step := range []struct {
+			who  context.Context
+			does string
+		}{
+			{anna, "opens"}, {bert, "opens"}, {anna, "discards"}, {anna, "sets"}, {anna, "sets"}, {bert, "sets"}, {bert, "sets"},
+			{anna, "sets"}, {bert, "discards"}, {bert, "sets"}, {bert, "commits"}, {anna, "sets"}, {bert, "discards"},
+		} {
+			before := 0
+			if id != "" {
+				before = sharedOf(t, b).Edits
+			}
+			if err := inShared(step.who, b, &id, step.does); err != nil {
+				t.Fatal(err)
+			}
+			if edits := sharedOf(t, b).Edits; step.does != "opens" && edits <= before {
+				t.Errorf("%s: %d edits, and before %d", step.does, edits, before)
+			}
+		}
+		var told []string
+		for e := range b.Events(t.Context(), 0, false) {
+			if e.Kind == events.Edit {
+				told = append(told, e.Actor.User+" "+e.Text)
+			}
+		}
+		want := []string{
+			"anna opens a candidate", "anna opens a shared candidate", "bert joins the shared candidate",
+			"anna edits the shared candidate", "bert edits the shared candidate", "anna edits the shared candidate",
+			"bert discards the changes in the shared candidate", "bert edits the shared candidate",
+			"anna edits the shared candidate", "bert discards the changes in the shared candidate",
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("got  %q\nwant %q", told, want)
+		}
+	})
+}
+
+func sharedOf(t *testing.T, b *backend) api.Candidate {
+	t.Helper()
+	open, err := b.Candidates(t.Context())
+	i := slices.IndexFunc(open, func(c api.Candidate) bool { return c.Shared })
+	if err != nil || i < 0 {
+		t.Fatalf("open are %+v, %v", open, err)
+	}
+	return open[i]
+}
+
 // TestOpenedCandidatesAreEvents: others who configure can be told.
 func TestOpenedCandidatesAreEvents(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {

@@ -64,6 +64,7 @@ func (b *backend) Commit(ctx context.Context, id string, o api.CommitOptions) (a
 		return done, err // somebody was quick
 	}
 	e.base, e.Base = text.doc, in.generation
+	e.Edits++
 	in.text.share(e.base)
 	return done, b.files.write(e)
 }

@@ -37,6 +37,7 @@
 //	backend.go         what answers them
 //	roles.go           who may ask for what
 //	candidates.go      editing
+//	company.go         who is in a candidate
 //	configurations.go  showing, completing and comparing
 //	commit.go          committing, confirming, taking back
 //	unconfirmed.go     until when a commit may be confirmed, and who is there to

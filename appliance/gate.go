@@ -182,7 +182,7 @@ func (b *backend) Audit(ctx context.Context, e api.AuditEntry) error {
 	return nil
 }
 
-// SessionEnded forgets the session's private candidates, and undoes its
+// SessionEnded takes the session out of its candidates, and undoes its
 // unconfirmed commit soon when it was lost and nobody comes.
 func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) error {
 	if actor := api.ActorOf(ctx); actor.Role != "" && actor.Session != session {
@@ -190,14 +190,9 @@ func (b *backend) SessionEnded(ctx context.Context, session string, lost bool) e
 	}
 	b.shells.forget(session)
 	var errs []error
-	b.candidates.mu.Lock()
-	for id, e := range b.candidates.open {
-		if !e.Shared && session != "" && e.Owner.Session == session {
-			delete(b.candidates.open, id)
-			errs = append(errs, b.files.remove(id))
-		}
+	for _, e := range b.candidatesOf(session) {
+		errs = append(errs, b.leave(e, session))
 	}
-	b.candidates.mu.Unlock()
 	if !lost && b.board.await(ctx, -1).ConfirmBy.IsZero() {
 		return errors.Join(errs...) // nobody who leaves waits for the reconciler
 	}

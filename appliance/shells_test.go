@@ -93,8 +93,13 @@ func TestKilledShellsCandidates(t *testing.T) {
 				candidateOf(t, api.WithCaller(as(t, "anna", "s1"), shell), b, heavier)
 				candidateOf(t, as(t, "bob", "s2"), b, heavier) // nobody knows where he is
 				candidateOf(t, api.WithCaller(as(t, "carla", "s3"), shell+1), b, heavier)
-				if _, err := b.OpenCandidate(api.WithCaller(as(t, "anna", "s1"), shell), true); err != nil {
-					t.Fatal(err) // everybody's
+				anna := api.WithCaller(as(t, "anna", "s1"), shell)
+				everybodys, err := b.OpenCandidate(anna, true)
+				if err == nil {
+					_, err = b.EditCandidate(anna, everybodys.ID, api.Edit{Kind: api.EditSet, Words: []string{"hostname", "lb2"}})
+				}
+				if err != nil {
+					t.Fatal(err)
 				}
 				if plane {
 					kill()

@@ -19,6 +19,8 @@ type Configurator interface {
 	// OpenCandidate opens a copy of the running configuration, or joins the
 	// shared one.
 	OpenCandidate(ctx context.Context, shared bool) (Candidate, error)
+	// CloseCandidate leaves one. A shared one stays as long as somebody else is
+	// in it, or it has changes.
 	CloseCandidate(ctx context.Context, id string) error
 	// EditCandidate is refused as a whole with *Error, whose Word says which
 	// of the edit's words is at fault.
@@ -75,6 +77,7 @@ type Candidate struct {
 	Base    int       `json:"base"`              // generation of the running configuration that it was copied from
 	Stale   bool      `json:"stale,omitempty"`   // the running configuration changed since
 	Changed bool      `json:"changed,omitempty"` // differs from what it was copied from
+	Edits   int       `json:"edits"`             // how many were made, commits among them; of two answers, the later one has more
 	// Clashes are, of an update that was the last edit, the settings that
 	// somebody else changed too, with both values. The candidate's hold.
 	Clashes []string `json:"clashes,omitempty"`

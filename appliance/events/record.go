@@ -25,7 +25,7 @@ const maxKept = 4096
 // The kinds of events.
 const (
 	Commit  = "commit"    // what runs, or is saved, is another
-	Edit    = "candidate" // somebody begins to edit
+	Edit    = "candidate" // somebody begins to edit, or edits what others edit too
 	Server  = "server"    // an operator said something of real servers
 	Drift   = "drift"     // the table was edited by somebody else
 	Session = "session"   // a login, its end, or one that was refused
