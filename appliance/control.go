@@ -1,10 +1,8 @@
 package appliance
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +59,7 @@ func (c control) adopted(into config.IPVS) config.IPVS {
 	take(&into.Timeouts.UDP, c.Timeouts.UDP)
 	into.Sync = config.Sync{}
 	for _, d := range c.Daemons {
+		d = d.AsKept() // ipvsadm leaves out what the kernel fills in
 		s := &config.SyncDaemon{
 			Interface: d.Interface,
 			ID:        int(d.SyncID),
@@ -69,12 +68,6 @@ func (c control) adopted(into config.IPVS) config.IPVS {
 			TTL:       int(d.TTL),
 			MaxLength: int(d.MaxLength),
 		}
-		// What ipvsadm leaves out, the kernel fills in (ip_vs_sync.c).
-		if !s.Group.IsValid() {
-			s.Group = netip.AddrFrom4([4]byte{224, 0, 0, 81})
-		}
-		s.Port = cmp.Or(s.Port, 8848)
-		s.TTL = cmp.Or(s.TTL, 1)
 		if d.State == ipvs.Master {
 			into.Sync.Master = s
 		} else {
@@ -140,13 +133,13 @@ func (c control) daemon(state ipvs.DaemonState) (ipvs.Daemon, bool) {
 	return c.Daemons[i], true
 }
 
-// sameDaemon compares a daemon that runs with what is wanted. The kernel fills
-// in a length of 0 by the interface.
+// sameDaemon compares a daemon that runs with what is wanted, as the kernel
+// keeps that: a length of 0 it fills in by the interface.
 func sameDaemon(runs, want ipvs.Daemon) bool {
 	if want.MaxLength == 0 {
 		runs.MaxLength = 0
 	}
-	return runs == want
+	return runs == want.AsKept()
 }
 
 func startCommand(d ipvs.Daemon) string {

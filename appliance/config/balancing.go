@@ -11,10 +11,12 @@ const (
 	// maxTimeout is the longest timeout, 31 days as for ipvsadm: the kernel counts in
 	// jiffies of 32 bits.
 	maxTimeout = 31 * 24 * time.Hour
-	// The kernel makes of a message's length what fits (ip_vs_sync.c,
-	// start_sync_thread): between a smallest MTU and a largest packet.
-	minSyncLength = 512
-	maxSyncLength = 65535
+	// A message of a synchronisation daemon fits into a packet of 65,535 bytes
+	// less the headers of IP and UDP, and a backup takes at least so much
+	// (ip_vs_sync.c, start_sync_thread): the kernel would make these of others.
+	maxSyncLength   = 65535 - 20 - 8
+	maxSyncLength6  = 65535 - 40 - 8
+	leastBackupSize = 1024
 )
 
 // defaultTimeouts are the kernel's (ip_vs_proto_tcp.c, ip_vs_proto_udp.c).
@@ -51,6 +53,8 @@ func (r *resolver) resolveSync(raw field[fileSync], services []Service, interfac
 		Master: r.resolveSyncDaemon(raw.value.master, interfaces),
 		Backup: r.resolveSyncDaemon(raw.value.backup, interfaces),
 	}
+	r.checkSyncLength(raw.value.master, 1)
+	r.checkSyncLength(raw.value.backup, leastBackupSize)
 	if sync.Master == nil && sync.Backup == nil {
 		return sync
 	}
@@ -78,6 +82,27 @@ func (r *resolver) resolveSyncDaemon(raw field[fileSyncDaemon], interfaces field
 		Interface: d.link.value, ID: d.id.value, Group: or(d.group, usual.Group), Port: uint16(or(d.port, int(usual.Port))),
 		TTL: or(d.ttl, usual.TTL), MaxLength: d.maxLength.value,
 	}
+}
+
+// checkSyncLength holds a message to what the kernel takes, which would make it
+// longer or shorter without a word.
+func (r *resolver) checkSyncLength(raw field[fileSyncDaemon], least int) {
+	length, most, group := raw.value.maxLength, maxSyncLength, raw.value.group
+	if group.value.Is6() {
+		most = maxSyncLength6
+	}
+	problem := ""
+	switch {
+	case !length.valid || group.given != group.valid:
+		return
+	case length.value < least:
+		problem = fmt.Sprintf("%d is too short for a backup", length.value)
+	case length.value > most:
+		problem = fmt.Sprintf("%d is too long for a packet to %s", length.value, group.value)
+	default:
+		return
+	}
+	r.report(length.at, fault{problem: problem, expected: fmt.Sprintf("a length in bytes from %d to %d", least, most)})
 }
 
 // checkInterface reports a name that no interface of the file has.

@@ -342,7 +342,7 @@ func (s *fileSyncDaemon) keys() []key {
 		{"group", "multicast address", scalar(&s.group, typed(TypeAddress, "224.0.0.81", multicastGroup).otherwise(usual.Group.String()))},
 		{"port", "UDP port", scalar(&s.port, integer("a UDP port", 1, 65535).otherwise("8848"))},
 		{"ttl", "how many routers the multicasts may pass", scalar(&s.ttl, integer("a number of hops", 1, 255).otherwise("1"))},
-		{"max-length", "the longest message", scalar(&s.maxLength, integer("a length in bytes", minSyncLength, maxSyncLength).otherwise("what fits the interface"))},
+		{"max-length", "the longest message", scalar(&s.maxLength, integer("a length in bytes", 1, maxSyncLength).otherwise("what fits the interface"))},
 	}
 }
 

@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -93,6 +94,48 @@ type Daemon struct {
 	Group     netip.Addr // multicast, IPv4 or IPv6; zero: 224.0.0.81
 	Port      uint16     // UDP; 0: 8848
 	TTL       uint8      // 0: 1
+}
+
+// Bounds of a daemon's messages (ip_vs_sync.c, start_sync_thread): a packet of
+// 65,535 bytes less its headers, and what a backup always takes.
+const (
+	longestPacket   = 65535
+	headers4        = 20 + 8 // IPv4 (RFC 791) and UDP (RFC 768)
+	headers6        = 40 + 8 // IPv6 (RFC 8200) and UDP
+	leastBackupSize = 1024
+)
+
+// What the kernel fills in (uapi/linux/ip_vs.h and net/ip_vs.h, IP_VS_SYNC_*).
+const (
+	defaultSyncPort = 8848
+	defaultSyncTTL  = 1
+)
+
+// AsKept returns the daemon as the kernel keeps it: what is zero is filled in,
+// and the length is brought within its bounds. A length of 0 stays: what the
+// kernel makes of it depends on the interface.
+func (d Daemon) AsKept() Daemon {
+	if !d.Group.IsValid() {
+		d.Group = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+	}
+	d.Port = cmp.Or(d.Port, defaultSyncPort)
+	d.TTL = cmp.Or(d.TTL, defaultSyncTTL)
+	if d.MaxLength == 0 {
+		return d
+	}
+	if d.State == Backup {
+		d.MaxLength = max(d.MaxLength, leastBackupSize)
+	}
+	d.MaxLength = min(d.MaxLength, longestPacket-d.headers())
+	return d
+}
+
+// headers is what a message has in front of it, in bytes.
+func (d Daemon) headers() uint16 {
+	if d.Group.Is6() {
+		return headers6
+	}
+	return headers4
 }
 
 // Info reads the version of IPVS and the size of its connection table.

@@ -6,26 +6,18 @@ import (
 	"io"
 	"iter"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// What a fresh kernel has (ip_vs_proto_tcp.c, ip_vs_proto_udp.c, ip_vs_sync.c).
-var (
-	defaultTimeouts  = Timeouts{TCP: 900, TCPFin: 120, UDP: 300}
-	defaultSyncGroup = netip.AddrFrom4([4]byte{224, 0, 0, 81})
-)
+// defaultTimeouts are a fresh kernel's (ip_vs_proto_tcp.c, ip_vs_proto_udp.c).
+var defaultTimeouts = Timeouts{TCP: 900, TCPFin: 120, UDP: 300}
 
 const (
-	defaultSyncPort = 8848
-	defaultSyncTTL  = 1
-	ethernetMTU     = 1500
-	headers4        = 28 // IPv4 and UDP
-	headers6        = 48
-	hertz           = 250 // of the image's kernel, which keeps timeouts in ticks
+	ethernetMTU = 1500
+	hertz       = 250 // of the image's kernel, which keeps timeouts in ticks
 )
 
 // Info returns what the image's kernel says.
@@ -118,30 +110,12 @@ func (f *Fake) mixesFamilies() bool {
 	return false
 }
 
-// complete fills in what the kernel does (ip_vs_sync.c, start_sync_thread), on
-// an Ethernet link.
+// complete fills in what the kernel does, on an Ethernet link.
 func (d Daemon) complete() Daemon {
-	if !d.Group.IsValid() {
-		d.Group = defaultSyncGroup
-	}
-	if d.Port == 0 {
-		d.Port = defaultSyncPort
-	}
-	if d.TTL == 0 {
-		d.TTL = defaultSyncTTL
-	}
-	headers := uint16(headers4)
-	if d.Group.Is6() {
-		headers = headers6
-	}
-	least := uint16(1)
-	if d.State == Backup {
-		least = 1024
-	}
+	d = d.AsKept()
 	if d.MaxLength == 0 {
-		d.MaxLength = ethernetMTU - headers
+		d.MaxLength = ethernetMTU - d.headers()
 	}
-	d.MaxLength = min(max(d.MaxLength, least), math.MaxUint16-headers)
 	return d
 }
 
