@@ -36,16 +36,16 @@ const (
 	lookShare    = 50
 )
 
-// Watch tells within a second that somebody else edited the table: changes that
-// come while the last notice was not taken are one notice. The channel is
-// closed when ctx ends.
+// Watch tells that somebody else edited the table, the timeouts or the
+// synchronisation daemons: changes that come while the last notice was not
+// taken are one notice. The channel is closed when ctx ends.
 //
 // The kernel has no notices of IPVS. Watch sees the messages that ask for edits
-// go by, on an nlmon link, which costs nothing while there are none. A kernel
-// without nlmon has its table looked at once in a second, which also finds our
-// own edits. Neither finds all: edits through the old socket options, and those
-// that /proc/net/ip_vs does not show, are left to who observes the table from
-// time to time.
+// go by, on an nlmon link, which costs nothing while there are none, and tells
+// of them a tenth of a second later. A kernel without nlmon has its table looked
+// at once in a second, which also finds our own edits. Neither finds all: edits
+// through the old socket options, and those that /proc/net/ip_vs does not show,
+// are left to who observes the table from time to time.
 func (k *Kernel) Watch(ctx context.Context) (<-chan struct{}, error) {
 	changed := make(chan struct{}, 1)
 	tap, err := k.openTap()
@@ -272,7 +272,7 @@ func linkIndex(conn *socket.Conn, link string) (index int, err error) {
 }
 
 // editsOfOthers is the filter for netlink messages that ask IPVS to edit its
-// table and do not have us as the sender. Of a datagram of several messages it
+// table, timeouts or daemons, and do not have us as the sender. Of a datagram of several messages it
 // sees the first.
 func editsOfOthers(family uint16, self uint32) []bpf.Instruction {
 	const (
@@ -281,7 +281,8 @@ func editsOfOthers(family uint16, self uint32) []bpf.Instruction {
 		half, word = 2, 4
 		all        = 1 << 16
 	)
-	edits := []uint32{cmdNewService, cmdSetService, cmdDelService, cmdNewDest, cmdSetDest, cmdDelDest, cmdFlush}
+	edits := []uint32{cmdNewService, cmdSetService, cmdDelService, cmdNewDest, cmdSetDest, cmdDelDest, cmdFlush,
+		cmdSetTimeouts, cmdNewDaemon, cmdDelDaemon}
 	filter := []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtProto},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.NETLINK_GENERIC}, // each of these jumps to pass over
