@@ -208,7 +208,7 @@ type fileTunnel struct {
 func (t *fileTunnel) keys() []key {
 	return []key{
 		{"type", "the outer header", scalar(&t.encapsulation, choice("tunnel type", nil, IPIP, GUE, GRE).otherwise(string(IPIP)))},
-		{"port", "gue: the UDP port at the real server", scalar(&t.port, integer("a UDP port", 1, 65535).otherwise("6080"))},
+		{"port", "gue, which must have one: the UDP port at the real server, usually 6080", scalar(&t.port, integer("a UDP port", 1, 65535))},
 		{"checksum", "gue and gre: a checksum in the outer header", scalar(&t.checksum, truth().otherwise("false"))},
 		{"remote-checksum", "gue: remote checksum offload", scalar(&t.remoteChecksum, truth().otherwise("false"))},
 	}

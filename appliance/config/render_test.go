@@ -199,7 +199,7 @@ services:
 		{"service removed", base[:strings.Index(base, "services:")], []string{"delete services"}},
 		{"default route with a metric", replace("services:", "  routes: [{to: default, via: 192.168.4.254, metric: 5}]\nservices:"),
 			[]string{`set network routes "0.0.0.0/0 metric 5" via 192.168.4.254`}},
-		{"tunnel", replace("forward: dr", "forward: tun\n    tunnel: {type: gue}"), []string{
+		{"tunnel", replace("forward: dr", "forward: tun\n    tunnel: {type: gue, port: 6080}"), []string{
 			"set services web forward tun",
 			"set services web tunnel type gue",
 			"set services web tunnel port 6080"}},
@@ -290,7 +290,7 @@ network:
     eth1: {addresses: [192.168.4.5/24]}
     bond0: {bond: {members: [eth0]}}
 services:
-  web: {listen: 192.168.4.15:80, forward: tun, tunnel: {type: gue}, real-servers: [{address: 192.168.4.100}]}
+  web: {listen: 192.168.4.15:80, forward: tun, tunnel: {type: gue, port: 6080}, real-servers: [{address: 192.168.4.100}]}
 `)
 	s := c.Services[0]
 	gue := Tunnel{Type: GUE, Port: 6080}

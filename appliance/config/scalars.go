@@ -18,7 +18,6 @@ const (
 	maxWeight    = math.MaxInt32 // ip_vs_ctl.c: weights are a signed 32-bit number
 	maxGenerated = 1 << 40       // bytes of generated text: 1 TiB lasts for any test
 
-	defaultGUEPort   = 6080 // IANA: gue 6080/udp
 	defaultScheduler = "wlc"
 	defaultBondMode  = "active-backup" // the one that needs nothing from the switch
 	defaultMIIMon    = 100 * time.Millisecond

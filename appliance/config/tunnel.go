@@ -17,11 +17,7 @@ func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) 
 	if t.encapsulation.given && !t.encapsulation.valid {
 		return tunnel
 	}
-	if tunnel.Type == GUE {
-		tunnel.Port = uint16(or(t.port, defaultGUEPort))
-	} else if t.port.given {
-		r.report(t.port.at, fault{problem: fmt.Sprintf("tunnel type %s has no port", tunnel.Type), hint: "only gue runs over UDP"})
-	}
+	tunnel.Port = r.resolveTunnelPort(raw, tunnel.Type)
 	if tunnel.Type == IPIP && tunnel.Checksum {
 		r.report(t.checksum.at, fault{problem: "tunnel type ipip has no checksum", hint: "gue and gre have one"})
 	}
@@ -29,6 +25,21 @@ func (r *resolver) resolveTunnel(raw field[fileTunnel], forward field[Forward]) 
 		r.report(t.remoteChecksum.at, fault{problem: fmt.Sprintf("tunnel type %s has no remote checksum", tunnel.Type), hint: "only gue has it"})
 	}
 	return tunnel
+}
+
+// resolveTunnelPort demands the port of GUE, as ipvsadm does: nothing says so
+// when the two ends of a tunnel have different ones.
+func (r *resolver) resolveTunnelPort(raw field[fileTunnel], of Encapsulation) uint16 {
+	port := raw.value.port
+	switch {
+	case of == GUE && !port.given && !r.meant(raw.at, "port"):
+		r.report(raw.at, fault{problem: "type gue without a port", expected: "the UDP port that the real server takes it at; port: 6080 is usual",
+			hint: "director and real server must have the same"})
+	case of != GUE && port.given:
+		r.report(port.at, fault{problem: fmt.Sprintf("tunnel type %s has no port", of), hint: "only gue runs over UDP"})
+		return 0
+	}
+	return uint16(port.value)
 }
 
 // narrow says why the interface towards a real server cannot carry a packet in

@@ -116,7 +116,7 @@ services:
     scheduler: mh
     on-down: reset
     forward: tun
-    tunnel: {type: gue}
+    tunnel: {type: gue, port: 6080}
     real-servers:
       - {address: 192.168.4.200, weight: 3}
       - {address: 192.168.4.100}

@@ -240,7 +240,7 @@ services:
     listen: "[2001:db8:5::/64]:80"
     fwmark: 7
     forward: tun
-    real-servers: [{address: 192.0.2.100, tunnel: {type: gue, remote-checksum: true}}]
+    real-servers: [{address: 192.0.2.100, tunnel: {type: gue, port: 6080, remote-checksum: true}}]
   elsewhere:
     fwmark: 9
     family: ipv4

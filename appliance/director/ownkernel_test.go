@@ -32,7 +32,7 @@ network:
 services:
   range: {listen: ["192.168.4.15:8000-8010", 192.168.4.15:80, 192.168.5.0/24:80], fwmark: 7, protocol: [tcp, udp, sctp], one-packet: true, forward: nat,
     real-servers: [{address: 192.168.4.100, port: 8080, upper-threshold: 1000, lower-threshold: 800}, {address: 192.168.4.101, forward: dr}]}
-  own-mark: {listen: "[2001:db8:4::15]:8000-8010", scheduler: mh, scheduler-flags: [], persistence: {timeout: 90s, prefix-length: 64}, forward: tun, tunnel: {type: gue, remote-checksum: true},
+  own-mark: {listen: "[2001:db8:4::15]:8000-8010", scheduler: mh, scheduler-flags: [], persistence: {timeout: 90s, prefix-length: 64}, forward: tun, tunnel: {type: gue, port: 6080, remote-checksum: true},
     real-servers: [{address: "2001:db8:4::100"}, {address: "2001:db8:4::101", tunnel: {type: gre, checksum: true}}, {address: 192.168.4.100, tunnel: {type: ipip}}]}
   elsewhere: {fwmark: 8, family: ipv6, scheduler: sh, scheduler-flags: [port], on-down: keep, forward: dr, real-servers: [{address: "2001:db8:4::100"}]}
   all: {listen: 192.168.4.16, persistence: {timeout: 6m, netmask: 255.255.255.0}, forward: dr, real-servers: [{address: 192.168.4.100}]}

@@ -221,7 +221,7 @@ func TestClamps(t *testing.T) {
 			1500 - 20 - 8 - 4 - 20 - 20, 1500 - 40 - 8 - 4 - 40 - 20},
 		{"gue with a checksum, which UDP has room for", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gue, port: 6080, checksum: true",
 			1500 - 20 - 8 - 4 - 20 - 20, 1500 - 40 - 8 - 4 - 40 - 20},
-		{"gue with remote checksum offload", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gue, remote-checksum: true",
+		{"gue with remote checksum offload", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gue, port: 6080, remote-checksum: true",
 			1500 - 20 - 8 - 4 - 8 - 20 - 20, 1500 - 40 - 8 - 4 - 8 - 40 - 20},
 		{"gre", "eth0: {addresses: [192.0.2.100/24, 2001:db8::100/64]}", "type: gre",
 			1500 - 20 - 4 - 20 - 20, 1500 - 40 - 4 - 40 - 20},
@@ -265,7 +265,7 @@ virtual-addresses:
   - {address: "2001:db8::15", forward: tun, through: ipv4}
   - {address: 192.0.2.16, forward: tun, tunnel: {type: gre}, through: ipv6}
   - {address: "2001:db8::16", forward: tun, tunnel: {type: gre}, through: ipv4}
-  - {address: 192.0.2.17, forward: tun, tunnel: {type: gue}, through: ipv6}
+  - {address: 192.0.2.17, forward: tun, tunnel: {type: gue, port: 6080}, through: ipv6}
   - {address: "2001:db8::17", forward: tun, tunnel: {type: gue, port: 7080}, through: ipv4}
 `)
 	const want = `
