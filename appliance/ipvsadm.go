@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"runtime"
 	"strings"
 	"time"
 
@@ -19,6 +20,11 @@ import (
 	"dipper/appliance/ipvs"
 	"dipper/appliance/ipvsadm"
 )
+
+// loadedRules is how many bytes of rules leave enough behind, once they are read
+// and sent to the kernel, for it to be collected at once: the next edit would pay
+// for it otherwise, with several times what it takes itself.
+const loadedRules = 64 << 10
 
 // ipvsadm carries out a command line of ipvsadm on the running configuration.
 func (b *backend) ipvsadm(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
@@ -31,6 +37,9 @@ func (b *backend) ipvsadm(ctx context.Context, argv []string, in io.Reader, out,
 			return 0, err
 		}
 		in = bytes.NewReader(rules)
+		if len(rules) >= loadedRules {
+			defer runtime.GC()
+		}
 	}
 	return ipvsadm.Run(ctx, tableEditor{b.reconciler}, names, argv, in, out, errOut), nil
 }
@@ -201,19 +210,34 @@ func withRules(cfg *config.Config, rules []byte) (*config.Config, error) {
 
 // merge answers an edit of the intent that makes a table, and what is beside
 // it, part of the running configuration. The verbs of operators stay in force
-// where the table is as they made it.
+// where the table is as they made it. What no configuration can say is refused.
 func (r *reconciler) merge(table ipvs.Table, beside control) (func(*intent), error) {
-	adopted, err := r.made.Adopt(r.in.verbs.of(r.in.config), table)
-	if err != nil {
-		return nil, &api.Error{Message: "no configuration can say this", Details: lines(err)}
+	before := r.in.verbs.of(r.in.config)
+	same := reflect.DeepEqual(controlOf(before.IPVS), beside)
+	if !same {
+		copied := *before
+		copied.IPVS = beside.adopted(before.IPVS)
+		before = &copied
 	}
-	adopted.IPVS = beside.adopted(adopted.IPVS)
+	adopted, err := r.made.Adopt(before, table)
+	if err != nil {
+		return nil, unsayable(err)
+	}
 	base, kept := r.in.verbs.lift(r.in.config, adopted)
+	if !same {
+		if err := director.CheckSync(base); err != nil {
+			return nil, unsayable(err)
+		}
+	}
 	text := r.in.text.edited(r.in.config, base)
 	return func(in *intent) {
 		configure(in.source, text, base)(in)
 		in.verbs = kept
 	}, nil
+}
+
+func unsayable(why error) error {
+	return &api.Error{Message: "no configuration can say this", Details: lines(why)}
 }
 
 // resolvePatience is how long all names of one command may take together.

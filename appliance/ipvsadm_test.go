@@ -107,7 +107,14 @@ func TestIPVSADMRefusals(t *testing.T) {
 			{line: "-A -t 192.168.4.16:80 -s lcss", status: 255, says: "Scheduler or persistence engine not found"},
 			{line: "-A", status: 2, says: ""},
 			{line: "-R", in: "-A -t 192.168.4.16:80 -s rr\n-a -t 192.168.4.17:80 -r 192.168.4.100 -g\n", status: 255, says: "line 2: "},
-			{line: "--start-daemon master --mcast-interface wlan0", status: 255, says: "wlan0"},
+			{line: "--start-daemon master --mcast-interface wlan0", status: 255, says: `there is no interface "wlan0"`},
+			{line: "--start-daemon master --mcast-interface eth7", status: 255, says: `there is no interface "eth7"`}, // the kernel has it
+			{line: "-A -t 0.0.0.0:21", status: 255, says: "no configuration can say this: services.\"tcp-0.0.0.0-21\".listen: 0.0.0.0 is the unspecified address"},
+			{line: "-A -t 224.0.0.9:21", status: 255, says: "224.0.0.9 is a multicast address"},
+			{line: "-A -t 255.255.255.255:21", status: 255, says: "255.255.255.255 is a reserved or broadcast address"},
+			{line: "-A -t [::]:21", status: 255, says: ":: is the unspecified address"},
+			{line: "-A -t [::ffff:1.2.3.4]:21", status: 255, says: "no configuration can say this"},
+			{line: "-a -t 192.168.4.15:80 -r 169.254.1.1", status: 255, says: "169.254.1.1 is a link-local address"},
 		}
 		for _, tt := range tests {
 			status, said := adm(t, b, tt.in, tt.line)

@@ -35,7 +35,7 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 	settled := make(map[string]bool) // services that are not as they were
 	added := len(table.Services) != len(cfg.Services)
 	var errs []error
-	for _, want := range table.Services {
+	for _, want := range table.ByKey().Services { // names are given in this order
 		s, exists := known[want.Key]
 		added = added || !exists
 		if !exists {
@@ -57,7 +57,7 @@ func Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, error) {
 	slices.SortFunc(adopted.Services, func(a, b config.Service) int { return cmp.Compare(a.Name, b.Name) })
 	// A service that came or went may be in the way of any other.
 	place(&adopted, func(s config.Service) bool { return added || settled[s.Name] })
-	return &adopted, nil
+	return readable(&adopted, func(s config.Service) bool { return settled[s.Name] })
 }
 
 func notAdopted(k ipvs.Key, err error) error { return fmt.Errorf("director: adopt %s: %w", k, err) }
@@ -74,8 +74,13 @@ func says(s config.Service, want ipvs.Service) bool {
 		}
 	}
 	is := service(s)
-	return is.Scheduler == want.Scheduler && is.Flags == want.Flags && is.Engine == want.Engine &&
-		is.Timeout == want.Timeout && is.Netmask == want.Netmask
+	return sameOptions(&is, &want)
+}
+
+// sameOptions tells that two services differ in their real servers at most.
+func sameOptions(a, b *ipvs.Service) bool {
+	return a.Scheduler == b.Scheduler && a.Flags == b.Flags && a.Engine == b.Engine &&
+		a.Timeout == b.Timeout && a.Netmask == b.Netmask
 }
 
 // adoption keeps the names that are taken.

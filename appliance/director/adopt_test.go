@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,6 +156,133 @@ func TestAdoptDesired(t *testing.T) {
 			cfg = adopted
 		}
 	}
+}
+
+// strange makes of a table one that the kernel might take as well, by ipvsadm
+// or without it: with an address, a port or a tunnel that makes no sense.
+func (r tables) strange(t ipvs.Table) ipvs.Table {
+	for i := range t.Services {
+		s := &t.Services[i]
+		if r.IntN(4) == 0 {
+			r.strangeService(s)
+		}
+		for j := range s.RealServers {
+			if r.IntN(6) == 0 {
+				r.strangeServer(&s.RealServers[j])
+			}
+		}
+	}
+	return t
+}
+
+func (r tables) strangeService(s *ipvs.Service) {
+	switch r.IntN(5) {
+	case 0:
+		s.Flags |= ipvs.OnePacket
+	case 1:
+		s.Protocol = pick(r, ipvs.TCP, ipvs.UDP, ipvs.SCTP, ipvs.AH, ipvs.ESP)
+	case 2:
+		s.Port = pick[uint16](r, 0, 7000, 7010, 7011)
+	default:
+		if s.FWMark == 0 {
+			s.Address = r.anyAddress()
+		}
+	}
+	if s.FWMark != 0 {
+		s.Protocol, s.Port = 0, 0
+	}
+}
+
+func (r tables) strangeServer(server *ipvs.RealServer) {
+	switch r.IntN(4) {
+	case 0:
+		server.Port = pick[uint16](r, 0, 1, 80, 8080)
+	case 1:
+		server.Forward = pick(r, ipvs.NAT, ipvs.DR, ipvs.TUN)
+	case 2:
+		server.Tunnel = ipvs.Tunnel{Type: pick(r, ipvs.IPIP, ipvs.GUE, ipvs.GRE), Port: pick[uint16](r, 0, 1), Checksum: r.IntN(2) == 0, RemoteChecksum: r.IntN(2) == 0}
+	default:
+		server.Address = r.anyAddress()
+	}
+}
+
+func (r tables) anyAddress() netip.Addr {
+	return netip.MustParseAddr(pick(r, "0.0.0.0", "0.1.2.3", "10.0.0.1", "127.0.0.1", "169.254.1.1", "192.168.4.0", "192.168.4.1", "192.168.4.5", "192.168.4.15", "192.168.4.17",
+		"192.168.4.255", "192.168.6.7", "224.0.0.9", "239.255.255.255", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::1.2.3.4", "::ffff:1.2.3.4", "2001:db8:4::", "2001:db8:4::5", "2001:db8:4::15", "fc00::1", "fe80::1", "fec0::1", "ff02::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
+}
+
+// crowded has what can be in the way of a service that comes.
+const crowded = `role: director
+network:
+  interfaces:
+    eth0: {addresses: [192.168.4.5/24, 2001:db8:4::5/64], mtu: 1400}
+  routes:
+    - {to: default, via: 192.168.4.1}
+    - {to: "2001:db8:9::/48", via: "2001:db8:4::15"}
+services:
+  games:
+    listen: ["192.168.4.17:7000-7010", 192.168.4.18:7000]
+    protocol: [tcp, udp]
+    forward: nat
+    real-servers: [{address: 192.168.4.100}]
+  net: {listen: "192.168.6.0/24:80", forward: nat, real-servers: [{address: 192.168.4.101}]}
+  ipsec: {listen: 192.168.4.16, protocol: esp, forward: dr, real-servers: [{address: 192.168.4.100}]}
+`
+
+// TestAdoptReadable holds Adopt to Parse: of whatever the kernel might have, what
+// it takes over is read back as it was.
+func TestAdoptReadable(t *testing.T) {
+	adopts, refuses := 0, 0
+	for seed := range uint64(1000) {
+		r := tables{rand.New(rand.NewPCG(seed, 2))}
+		cfg := parse(t, crowded)
+		var q Sequence
+		table := r.table()
+		if r.IntN(2) == 0 { // services that are there already
+			table.Services = append(table.Services, q.Table(cfg).Canonical().Services...)
+		}
+		table = unique(r.strange(table))
+		adopted, err := q.Adopt(cfg, table)
+		if err != nil {
+			refuses++
+			if adopted != nil {
+				t.Fatalf("seed %d: refused, and adopted all the same", seed)
+			}
+			continue
+		}
+		adopts++
+		text := config.Render(adopted)
+		again, err := config.Parse("adopted", text)
+		if err != nil {
+			t.Fatalf("seed %d: the adopted configuration\n%s\nis refused: %v", seed, text, err)
+		}
+		if diff := cmp.Diff(adopted, again, byValue()); diff != "" {
+			t.Fatalf("seed %d: the adopted configuration\n%s\nreads back differently (-before +after):\n%s", seed, text, diff)
+		}
+	}
+	if adopts < 100 || refuses < 100 {
+		t.Errorf("%d tables adopted and %d refused: hardly a test", adopts, refuses)
+	}
+}
+
+// unique drops what the kernel cannot have twice.
+func unique(t ipvs.Table) ipvs.Table {
+	keys := make(map[ipvs.Key]bool)
+	t.Services = slices.DeleteFunc(t.Services, func(s ipvs.Service) bool {
+		known := keys[s.Key]
+		keys[s.Key] = true
+		return known
+	})
+	for i := range t.Services {
+		targets := make(map[ipvs.Target]bool)
+		t.Services[i].RealServers = slices.DeleteFunc(t.Services[i].RealServers, func(r ipvs.RealServer) bool {
+			known := targets[r.Target()]
+			targets[r.Target()] = true
+			return known
+		})
+	}
+	return t
 }
 
 func byValue() cmp.Option {

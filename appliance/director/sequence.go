@@ -149,28 +149,30 @@ func (q *Sequence) Adopt(cfg *config.Config, table ipvs.Table) (*config.Config, 
 	adopted := *cfg
 	adopted.Services = slices.Clone(cfg.Services)
 	var failed []error
-	rerouted := make(map[string]bool)
+	edited := make(map[string]bool) // but for weights and thresholds
 	for i := range adopted.Services {
-		want := &table.Services[q.at[i]]
-		if q.table.Services[q.at[i]].Shares(want) {
+		have, want := &q.table.Services[q.at[i]], &table.Services[q.at[i]]
+		if have.Shares(want) {
 			continue
 		}
 		s, err := settle(adopted.Services[i], *want, true)
 		if err != nil {
 			failed = append(failed, notAdopted(want.Key, err))
 		}
-		if !sameRoutes(adopted.Services[i].RealServers, s.RealServers) {
-			rerouted[s.Name] = true
+		if !sameOptions(have, want) || !sameRoutes(adopted.Services[i].RealServers, s.RealServers) {
+			edited[s.Name] = true
 		}
 		adopted.Services[i] = s
 	}
 	if len(failed) > 0 {
 		return nil, errors.Join(failed...)
 	}
-	if len(rerouted) > 0 {
-		place(&adopted, func(s config.Service) bool { return rerouted[s.Name] })
+	if len(edited) == 0 {
+		return &adopted, nil
 	}
-	return &adopted, nil
+	isEdited := func(s config.Service) bool { return edited[s.Name] }
+	place(&adopted, isEdited)
+	return readable(&adopted, isEdited)
 }
 
 // sameKeys tells whether two tables have the same services in the same places.

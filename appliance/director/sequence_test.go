@@ -81,7 +81,8 @@ func (r tables) adopted(t *testing.T, q *Sequence, cfg *config.Config, table ipv
 	return got
 }
 
-// edited is a copy that shares with cfg what is not edited.
+// edited is a copy that shares with cfg what is not edited; cfg itself, if no
+// file could say what the edit made.
 func (r tables) edited(cfg *config.Config) *config.Config {
 	out := *cfg
 	out.Services = slices.Clone(cfg.Services)
@@ -116,6 +117,9 @@ func (r tables) edited(cfg *config.Config) *config.Config {
 	case 5:
 		out.Network.Interfaces = append(slices.Clone(out.Network.Interfaces),
 			config.Interface{Name: "eth9", Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
+	}
+	if _, err := config.Parse("edited", config.Render(&out)); err != nil {
+		return cfg
 	}
 	return &out
 }
