@@ -221,7 +221,7 @@ func hardware(t *testing.T, link string) string {
 func (n neighbour) capture(count int, filter string) func() string {
 	n.t.Helper()
 	program := tool(n.t, "tcpdump", "tcpdump")
-	cmd := n.command(fmt.Sprintf("timeout 60 %s -i peer -nn -e -v -l --immediate-mode -c %d", program, count))
+	cmd := n.command(fmt.Sprintf("timeout 300 %s -i peer -nn -e -v -l --immediate-mode -c %d", program, count))
 	cmd.Args = append(cmd.Args, filter)
 	var out bytes.Buffer
 	cmd.Stdout = &out

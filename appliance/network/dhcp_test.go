@@ -173,7 +173,7 @@ func TestDHCPWithDnsmasqInNamespace(t *testing.T) {
 		" --dhcp-option=option:router,192.168.4.254 --dhcp-option=option:dns-server,192.168.4.53"+
 		" --dhcp-option=option:mtu,1400 --dhcp-option=224,http://192.168.4.1/lb1.yaml")
 	k := open(t)
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	got := make(chan Lease, 8)
 	take := func(what string) Lease {

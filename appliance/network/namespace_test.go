@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bufio"
 	"bytes"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Tests against the running kernel live in network namespaces of their own:
@@ -27,7 +29,7 @@ func inNamespace(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		skip(t, "network namespaces need root")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout="+timeLeft(t).String())
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	// The death signal comes when the thread that started the child ends.
@@ -45,6 +47,16 @@ func inNamespace(t *testing.T) bool {
 		t.Logf("in a namespace:\n%s", out)
 	}
 	return false
+}
+
+// timeLeft is how long a test may still take, however slow the machine: as long
+// as all of them together, less a moment to tell that it was too long.
+func timeLeft(t *testing.T) time.Duration {
+	deadline, limited := t.Deadline()
+	if !limited {
+		return 0 // for ever
+	}
+	return max(time.Second, time.Until(deadline)-10*time.Second)
 }
 
 // skip skips with a reason, unless the place must have what is missing.
@@ -105,9 +117,13 @@ type neighbour struct {
 // newNeighbour makes a veth pair: link here, link "peer" there.
 func newNeighbour(t *testing.T, link string) neighbour {
 	t.Helper()
-	cmd := exec.Command("unshare", "-n", "sleep", "1000")
+	cmd := exec.Command("unshare", "-n", "sh", "-c", "echo there; exec sleep infinity")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	said, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -115,27 +131,13 @@ func newNeighbour(t *testing.T, link string) neighbour {
 		_ = cmd.Wait()         // killed
 	})
 	n := neighbour{t, strconv.Itoa(cmd.Process.Pid)}
-	waitForNamespace(t, n.pid)
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil {
+		t.Fatalf("the neighbour's namespace did not come: %q, %v", line, err)
+	}
 	run(t, "ip link add "+link+" type veth peer name peer netns "+n.pid)
 	n.run("ip link set lo up")
 	n.run("ip link set peer up")
 	return n
-}
-
-// waitForNamespace waits until unshare has left our namespace.
-func waitForNamespace(t *testing.T, pid string) {
-	t.Helper()
-	own, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 1_000_000 {
-		if ns, err := os.Readlink("/proc/" + pid + "/ns/net"); err == nil && ns != own {
-			return
-		}
-		runtime.Gosched()
-	}
-	t.Fatal("the neighbour's namespace did not come")
 }
 
 func (n neighbour) run(line string) string {
