@@ -215,18 +215,22 @@ func notHost(prefix netip.Prefix) string {
 	if problem := notUnicast(prefix.Addr()); problem != "" {
 		return problem
 	}
-	if prefix.Addr().Is4() && prefix.Bits() < 31 {
-		switch prefix.Addr() {
-		case prefix.Masked().Addr():
-			return fmt.Sprintf("the address of the network %s itself", prefix.Masked())
-		case lastAddress(prefix):
-			return fmt.Sprintf("the broadcast address of %s", prefix.Masked())
-		}
+	if prefix.Addr().Is4() && prefix.Bits() < 31 && prefix.Addr() == prefix.Masked().Addr() {
+		return fmt.Sprintf("the address of the network %s itself", prefix.Masked())
+	}
+	if broadcasts(prefix, prefix.Addr()) {
+		return fmt.Sprintf("the broadcast address of %s", prefix.Masked())
 	}
 	if prefix.Addr().Is6() && prefix.Bits() < 127 && prefix.Addr() == prefix.Masked().Addr() {
 		return fmt.Sprintf("the routers' anycast address of %s", prefix.Masked()) // RFC 4291 section 2.6.1
 	}
 	return ""
+}
+
+// broadcasts says that an address is the broadcast address of a network (RFC
+// 922); one of two addresses has none (RFC 3021).
+func broadcasts(network netip.Prefix, address netip.Addr) bool {
+	return address.Is4() && network.Bits() < 31 && address == lastAddress(network)
 }
 
 // lastAddress is the highest address of an IPv4 prefix.

@@ -175,8 +175,10 @@ func (r *resolver) checkReach(at place, server RealServer, family Family) {
 // unreachable says why packets forwarded so do not get to a real server, nil
 // when they do.
 func (t *topology) unreachable(rip netip.Addr, forward Forward) *fault {
-	_, connected := t.connected(rip)
+	own, connected := t.connected(rip)
 	switch {
+	case connected && broadcasts(own.prefix, rip): // refused by ip_vs_ctl.c, ip_vs_new_dest
+		return &fault{problem: fmt.Sprintf("%s is the broadcast address of %s", rip, own.prefix.Masked()), expected: "a real server's own address"}
 	case forward == DR && !connected && !t.unknown(rip):
 		return &fault{problem: fmt.Sprintf("forward dr cannot reach %s, which is on no network of this machine", rip),
 			expected: t.oneNetworkOf(rip),
