@@ -78,9 +78,8 @@ func TestNarrowTable(t *testing.T) {
 	for width, want := range map[int]string{
 		0:  "Name  Kind  Count        In       Out\nweb   tcp      12  1 kbit/s  2 kbit/s\n",
 		37: "Name  Kind  Count        In       Out\nweb   tcp      12  1 kbit/s  2 kbit/s\n",
-		36: "Name  Kind  Count        In\nweb   tcp      12  1 kbit/s\nnot shown in a window this narrow: Out\n",
-		16: "Name  Count\nweb      12\nnot shown in a window this narrow: Kind, In, Out\n",
-		5:  "Name  Count\nweb      12\nnot shown in a window this narrow: Kind, In, Out\n",
+		36: "Name  Kind  Count        In\nweb   tcp      12  1 kbit/s\nnot shown in a window this narrow:\nOut\n",
+		16: "Name  Count\nweb      12\nnot shown in a\nwindow this\nnarrow: Kind,\nIn, Out\n",
 	} {
 		if got := write(width); got != want {
 			t.Errorf("in %d cells:\n%swant:\n%s", width, got, want)
@@ -101,7 +100,7 @@ func TestFolded(t *testing.T) {
 		0:  "Number  Via     Comment\n     7  commit  web2 is back from the repair shop\n     6  boot",
 		30: "Number  Via     Comment\n     7  commit  web2 is back\n                from the\n                repair shop\n     6  boot",
 		29: "Number  Comment\n     7  web2 is back from the\n        repair shop\n     6",
-		20: "Number  Comment\n     7  web2 is back from the repair shop\n     6",
+		20: "Number  Comment\n     7\nweb2 is back from the repair shop\n     6",
 	} {
 		if diff := cmp.Diff(want, write(width)); diff != "" {
 			t.Errorf("in %d cells (-want +got):\n%s", width, diff)
@@ -116,6 +115,79 @@ func TestFolded(t *testing.T) {
 	facts.Add("state", "serving", "with a warning that is longer")
 	if diff := cmp.Diff([]string{"state  serving", "       with a warning that is", "       longer"}, facts.Lines()); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+// TestNarrowColumns: in a window that is too narrow without the columns that can
+// be done without, long values have lines of their own. What is left out is back
+// when there is room beside the others then.
+func TestNarrowColumns(t *testing.T) {
+	write := func(width int) string {
+		table := Style{Width: width}.Table("Service", "Address", ">Count", "~>In", "~Kind")
+		table.Row("web", "10.0.0.1:80", "12", "1k", "nat")
+		table.Row("customer-portal", "10.0.0.2:443", "3", "2k", "dr")
+		table.Row("dns", "[2001:db8::ffff:1]:53", "4", "3k", "dr")
+		table.Row("portal", "", "5", "", "")
+		return "\n" + strings.Join(table.Lines(), "\n")
+	}
+	for width, want := range map[int]string{
+		0: `
+Service          Address                Count  In  Kind
+web              10.0.0.1:80               12  1k  nat
+customer-portal  10.0.0.2:443               3  2k  dr
+dns              [2001:db8::ffff:1]:53      4  3k  dr
+portal                                      5`,
+		45: `
+Service          Address                Count
+web              10.0.0.1:80               12
+customer-portal  10.0.0.2:443               3
+dns              [2001:db8::ffff:1]:53      4
+portal                                      5`,
+		44: `
+Service          Address       Count  In
+web              10.0.0.1:80      12  1k
+customer-portal  10.0.0.2:443      3  2k
+dns              [2001:db8::ffff:1]:53
+                                   4  3k
+portal                             5`,
+		30: `
+Service  Address       Count
+web      10.0.0.1:80      12
+customer-portal
+         10.0.0.2:443      3
+dns      [2001:db8::ffff:1]:53
+                           4
+portal                     5`,
+		24: `
+Service  Address  Count
+web      10.0.0.1:80
+                     12
+customer-portal
+         10.0.0.2:443
+                      3
+dns
+   [2001:db8::ffff:1]:53
+                      4
+portal                5`,
+	} {
+		if diff := cmp.Diff(want, write(width)); diff != "" {
+			t.Errorf("in %d cells (-want +got):\n%s", width, diff)
+		}
+	}
+}
+
+// TestBeside: tables of different heights, and a window that is just too narrow.
+func TestBeside(t *testing.T) {
+	tables := [][]string{{"State  Count", "open       3"}, {"Client", "10.0.0.1", "10.0.0.2"}, {"x"}}
+	lines, fits := Beside(tables, 29)
+	want := []string{"State  Count    Client      x", "open       3    10.0.0.1", "                10.0.0.2"}
+	if diff := cmp.Diff(want, lines); diff != "" || !fits {
+		t.Errorf("fits: %v (-want +got):\n%s", fits, diff)
+	}
+	for _, width := range []int{0, 28} {
+		if _, fits := Beside(tables, width); fits {
+			t.Errorf("29 cells fit into %d", width)
+		}
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 // before that, can be done without: in a window that is too narrow, such columns
 // are left out from the right, until the rest fits or none is left. What is still
 // too wide goes on below itself, if the last column is text with room for some
-// words.
+// words, and the longest values of other columns have lines of their own, from
+// which the row goes on below.
 type Table struct {
 	style    Style
 	headings []string
@@ -62,26 +63,100 @@ func (t *Table) fitted() (lines, missing []string) {
 		}
 	}
 	left := t.leave(widths)
-	for _, row := range t.folded(all, widths, left) {
-		lines = append(lines, t.line(row, widths, left))
+	t.narrow(widths, left)
+	for i, row := range t.folded(all, widths, left) {
+		for _, l := range t.line(row, widths, left) {
+			if i == 0 {
+				l = t.style.Bold(l)
+			}
+			lines = append(lines, l)
+		}
 	}
-	lines[0] = t.style.Bold(lines[0])
 	return lines, t.names(left)
 }
 
-// line writes one row's columns, without those that are left out.
-func (t *Table) line(row []string, widths []int, left []bool) string {
+// line writes one row's columns, without those that are left out. A value that is
+// wider than its column, or goes over the margin, ends its line, and begins one
+// when there is too little room behind what stands before it.
+func (t *Table) line(row []string, widths []int, left []bool) (lines []string) {
 	var b strings.Builder
+	end := func() {
+		lines = append(lines, strings.TrimRight(b.String(), " "))
+		b.Reset()
+	}
+	written, taken, at := 0, 0, 0 // cells of the line, those that no value may stand in, and where the column begins
 	for i, v := range row {
 		if left[i] {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteString(strings.Repeat(" ", gap))
+		start, width := at, widths[i]
+		if w := cells.Width(v); w > width || t.style.Width > 0 && !t.right[i] && at+w > t.style.Width {
+			start, width = max(0, min(at, t.style.Width-w)), w
 		}
+		if start < taken {
+			end()
+			written = 0
+		}
+		b.WriteString(strings.Repeat(" ", start-written))
 		b.WriteString(cells.Pad(v, widths[i], t.right[i]))
+		written, taken, at = start+width, start+width+1, at+widths[i]+gap
 	}
-	return strings.TrimRight(b.String(), " ")
+	if strings.TrimSpace(b.String()) != "" || len(lines) == 0 {
+		end()
+	}
+	return lines
+}
+
+// narrow makes columns of text narrower than their longest values, the widest
+// column first, until the table fits or none is wider than its heading. Columns
+// that were left out are back when that has made room for them.
+func (t *Table) narrow(widths []int, left []bool) {
+	if t.style.Width <= 0 || t.least(widths, left) <= t.style.Width {
+		return
+	}
+	steps := make([][]int, len(widths)-1) // narrower ones that some value would fill, the widest last
+	for i := range steps {
+		if !left[i] && !t.right[i] {
+			steps[i] = t.valueWidths(i)
+		}
+	}
+	for t.least(widths, left) > t.style.Width {
+		widest := -1
+		for i, narrower := range steps {
+			if len(narrower) > 0 && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		last := len(steps[widest]) - 1
+		widths[widest], steps[widest] = steps[widest][last], steps[widest][:last]
+	}
+	for i := range left {
+		if !left[i] {
+			continue
+		}
+		if left[i] = false; t.least(widths, left) > t.style.Width {
+			left[i] = true
+			return
+		}
+	}
+}
+
+// valueWidths are the widths of a column's values but for the widest, and of its
+// heading, than which it is not made narrower.
+func (t *Table) valueWidths(column int) []int {
+	least := cells.Width(t.headings[column])
+	all := []int{least}
+	for _, row := range t.rows {
+		if column < len(row) {
+			all = append(all, max(least, cells.Width(row[column])))
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:len(all)-1]
 }
 
 // folded gives rows whose last column is too wide for the window further rows
@@ -176,7 +251,9 @@ func (t *Table) names(chosen []bool) []string {
 func (t *Table) Write(w io.Writer) error {
 	lines, missing := t.fitted()
 	if len(missing) > 0 {
-		lines = append(lines, t.style.Paint(Faint, "not shown in a window this narrow: "+strings.Join(missing, ", ")))
+		for _, l := range cells.Wrap("not shown in a window this narrow: "+strings.Join(missing, ", "), t.style.Width) {
+			lines = append(lines, t.style.Paint(Faint, l))
+		}
 	}
 	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	return err

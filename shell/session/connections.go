@@ -82,7 +82,7 @@ func drawConnections(c *call, table connectionTable) error {
 		return err
 	}
 	if table.More {
-		c.printf("there are more: ask for some of them, or set a limit (up to %d)\n", maxConnections)
+		c.sentence("there are more: ask for some of them, or set a limit (up to %d)", maxConnections)
 	}
 	return nil
 }

@@ -267,7 +267,7 @@ func TestMonitorWithoutTerminal(t *testing.T) {
 			t.Errorf("exit status %d, %s\n%s", status, errOut, out)
 		}
 		out, _, _ = exec(t, newFake(), api.Viewer, "", "monitor connections count 1")
-		want := "5 connections  12:00:00 UTC\n\nState        Connections\nESTABLISHED            5\n\nService and real server  Connections\nweb 192.168.4.100:80               5\n\nClient     Connections\n10.0.0.10            1\n10.0.0.11            1\n10.0.0.12            1\n10.0.0.8             1\n10.0.0.9             1\n\n"
+		want := "5 connections  12:00:00 UTC\n\nState        Connections\nESTABLISHED            5\n\nService  Real server       Connections\nweb      192.168.4.100:80            5\n\nClient     Connections\n10.0.0.10            1\n10.0.0.11            1\n10.0.0.12            1\n10.0.0.8             1\n10.0.0.9             1\n\n"
 		if diff := cmp.Diff(want, out); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}

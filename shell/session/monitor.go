@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"dipper/appliance/api"
@@ -176,6 +177,8 @@ func (t tally) top(n int) []string {
 // maxTallied bounds how many clients are told apart in one display.
 const maxTallied = 20_000
 
+// monitorConnections has its tables beside each other where a window is wide
+// enough, and below each other otherwise.
 func monitorConnections(ctx context.Context, c *call, size terminal.Size) ([]string, error) {
 	total, clients, servers, stateOf := 0, tally{}, tally{}, tally{}
 	for k, err := range c.API.Connections(ctx, api.ConnectionQuery{}) {
@@ -183,29 +186,44 @@ func monitorConnections(ctx context.Context, c *call, size terminal.Size) ([]str
 			return nil, err
 		}
 		total++
-		servers[k.Service+" "+k.Server]++
+		servers[k.Service+keyGap+k.Server]++
 		stateOf[k.State]++
 		if client := hostOf(k.Client); len(clients) < maxTallied || clients[client] > 0 {
 			clients[client]++
 		}
 	}
+	tables := func(rows int) (all [][]string) {
+		return [][]string{c.most(stateOf, rows, "State"), c.most(servers, rows, "Service", "Real server"), c.most(clients, rows, "Client")}
+	}
+	lines := []string{c.heading(fmt.Sprintf("%s connections", c.style.Count(uint64(total))))}
+	if side, fits := output.Beside(tables(max(3, size.Height-3)), size.Width); fits {
+		return fitted(append(append(lines, ""), side...), size), nil
+	}
 	rows := 10
 	if size.Height > 0 {
 		rows = max(3, (size.Height-8)/3)
 	}
-	lines := []string{c.heading(fmt.Sprintf("%s connections", c.style.Count(uint64(total))))}
-	for _, part := range []struct {
-		name string
-		t    tally
-	}{{"State", stateOf}, {"Service and real server", servers}, {"Client", clients}} {
-		t := c.style.Table(part.name, ">Connections")
-		for _, k := range part.t.top(rows) {
-			t.Row(orDash(k), c.style.Count(uint64(part.t[k])))
-		}
-		lines = append(append(lines, ""), t.Lines()...)
+	for _, t := range tables(rows) {
+		lines = append(append(lines, ""), t...)
 	}
 	return fitted(lines, size), nil
 }
+
+// most is a table of the highest counts; headings name the parts of a key.
+func (c *call) most(t tally, rows int, headings ...string) []string {
+	table := c.style.Table(append(headings, ">Connections")...)
+	for _, key := range t.top(rows) {
+		var row []string
+		for part := range strings.SplitSeq(key, keyGap) {
+			row = append(row, orDash(part))
+		}
+		table.Row(append(row, c.style.Count(uint64(t[key])))...)
+	}
+	return table.Lines()
+}
+
+// keyGap is between the parts of a tally's key.
+const keyGap = "\x00"
 
 // hostOf is an address without its port.
 func hostOf(address string) string {
