@@ -121,6 +121,78 @@ ann@lb1# _`)
 	})
 }
 
+// TestOthersInASharedCandidate: the prompt says whether it has changes, whoever
+// made or discarded them, and so does exit, even before the others' edits have
+// been told of. An answer that comes late takes nothing back.
+func TestOthersInASharedCandidate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.news = make(chan api.Event)
+		d := sit(t, f, 100, 24)
+		bob := api.Actor{User: "bob", From: "10.0.0.2", Session: "s2"}
+		becomes := func(changed bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			k := f.candidates["1"]
+			k.Changed = changed
+			k.Edits++
+		}
+		tell := func(number int, who api.Actor, text string) {
+			f.news <- api.Event{Number: number, Kind: "candidate", Actor: who, Text: text}
+			synctest.Wait()
+		}
+		d.types("configure shared", enter, ctrlL)
+		becomes(true)
+		tell(3, bob, "edits the shared candidate")
+		d.types(enter)
+		d.sees(`
+*** bob (10.0.0.2): edits the shared candidate
+ann@lb1#
+
+[edit] shared changed
+ann@lb1# _`)
+		d.types(ctrlL)
+		becomes(false)
+		tell(4, bob, "discards the changes in the shared candidate")
+		d.types(enter)
+		d.sees(`
+*** bob (10.0.0.2): discards the changes in the shared candidate
+ann@lb1#
+
+[edit] shared
+ann@lb1# _`)
+		// What she did herself is not announced; the answer to it may come late.
+		d.types(ctrlL)
+		becomes(true)
+		tell(5, api.Actor{User: "ann", Session: "s1"}, "edits the shared candidate")
+		d.types(enter)
+		d.sees(`
+ann@lb1#
+
+[edit] shared changed
+ann@lb1# _`)
+		becomes(false)
+		tell(6, bob, "discards the changes in the shared candidate")
+		becomes(true)
+		d.types(ctrlL, "exit", enter)
+		d.sees(`
+ann@lb1# exit
+the shared candidate keeps its uncommitted changes
+ann@lb1> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+	late := &conversation{editing: api.Candidate{ID: "1", Edits: 3}}
+	if late.sees(api.Candidate{ID: "1", Edits: 2, Changed: true}) || late.edits().Changed {
+		t.Error("an older answer counts")
+	}
+	if !late.sees(api.Candidate{ID: "1", Edits: 4, Changed: true}) || !late.edits().Changed {
+		t.Error("a newer answer does not count")
+	}
+}
+
 // TestReminder: a commit that is about to be undone is told of, once.
 func TestReminder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

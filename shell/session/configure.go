@@ -81,10 +81,16 @@ func (c *conversation) enterCandidate(k *api.Candidate) {
 	c.candidate, c.level, c.came = k, nil, nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.editing = ""
+	c.editing = api.Candidate{}
 	if k != nil {
-		c.editing = k.ID
+		c.editing = *k
 	}
+}
+
+// tookEdit notes what an edit made of the candidate.
+func (c *conversation) tookEdit(k api.Candidate) {
+	c.candidate = &k
+	c.sees(k)
 }
 
 // say tells the user something that is no answer: scripts do not see it among
@@ -118,7 +124,7 @@ func edit(kind api.EditKind) func(context.Context, *call) error {
 		if err != nil {
 			return c.atOwnPath(err)
 		}
-		c.conversation.candidate = &candidate
+		c.tookEdit(candidate)
 		return nil
 	}
 }
@@ -131,7 +137,7 @@ func editPlain(kind api.EditKind) func(context.Context, *call) error {
 func (c *call) edit(ctx context.Context, e api.Edit) error {
 	candidate, err := c.API.EditCandidate(ctx, c.candidate.ID, e)
 	if err == nil {
-		c.conversation.candidate = &candidate
+		c.tookEdit(candidate)
 	}
 	return err
 }
@@ -282,7 +288,8 @@ func commit(ctx context.Context, c *call) error {
 	return err
 }
 
-// renewCandidate learns how the candidate stands after a commit.
+// renewCandidate learns how the candidate stands, after a commit or after what
+// others did.
 func (c *conversation) renewCandidate(ctx context.Context) {
 	all, err := c.API.Candidates(ctx)
 	if err != nil {
@@ -290,7 +297,7 @@ func (c *conversation) renewCandidate(ctx context.Context) {
 	}
 	for _, k := range all {
 		if c.candidate != nil && k.ID == c.candidate.ID {
-			c.candidate = &k
+			c.tookEdit(k)
 		}
 	}
 }
@@ -392,6 +399,9 @@ func exit(_ context.Context, c *call) error {
 }
 
 func exitConfiguration(ctx context.Context, c *call) error {
+	if c.candidate.Shared {
+		c.renewCandidate(ctx)
+	}
 	if c.candidate.Changed && !c.candidate.Shared && c.screen != nil {
 		if err := c.confirmed(ctx, "There are uncommitted changes. Leave and forget them?"); err != nil {
 			return err

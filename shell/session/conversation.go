@@ -44,8 +44,8 @@ type conversation struct {
 	outdated string    // which candidate was told of; watchEvents' own
 
 	mu      sync.Mutex
-	status  api.Status // as it was last seen
-	editing string     // the candidate of configuration mode, for those who watch
+	status  api.Status    // as it was last seen
+	editing api.Candidate // of configuration mode, as it was last seen; without ID outside of it
 }
 
 // verb is what a command does.

@@ -40,7 +40,9 @@ func (f *fake) OpenCandidate(ctx context.Context, shared bool) (api.Candidate, e
 func (f *fake) CloseCandidate(_ context.Context, id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.candidates, id)
+	if k := f.candidates[id]; !k.Shared || !k.Changed {
+		delete(f.candidates, id)
+	}
 	return nil
 }
 
@@ -72,6 +74,7 @@ func (f *fake) EditCandidate(_ context.Context, id string, e api.Edit) (api.Cand
 		k.lines = append(k.lines, string(e.Kind)+strings.TrimPrefix(line, "set")+" "+e.Text)
 	}
 	k.Changed = !slices.Equal(k.lines, f.running)
+	k.Edits++
 	return k.Candidate, nil
 }
 
@@ -192,6 +195,7 @@ func (f *fake) Commit(_ context.Context, id string, o api.CommitOptions) (api.Co
 	f.running, k.Changed = slices.Clone(k.lines), false
 	f.generation++
 	k.Base = f.generation
+	k.Edits++
 	if o.Confirm > 0 {
 		done.ConfirmBy = noon.Add(time.Duration(o.Confirm))
 		return done, nil

@@ -26,13 +26,11 @@ func (c *conversation) leave(ctx context.Context, status int) int {
 	return status
 }
 
-// closeCandidate leaves configuration mode. A shared candidate stays for the
-// others as long as it has changes.
+// closeCandidate leaves configuration mode. Whether a shared candidate stays is
+// the control plane's to know.
 func (c *conversation) closeCandidate(ctx context.Context) {
-	if !c.candidate.Shared || !c.candidate.Changed {
-		if err := c.API.CloseCandidate(ctx, c.candidate.ID); err != nil {
-			c.complain("the candidate could not be closed: " + err.Error())
-		}
+	if err := c.API.CloseCandidate(ctx, c.candidate.ID); err != nil {
+		c.complain("the candidate could not be closed: " + err.Error())
 	}
 	c.enterCandidate(nil)
 }

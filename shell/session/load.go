@@ -89,10 +89,7 @@ func loadOutright(ctx context.Context, c *call) error {
 		return err
 	}
 	c.enterCandidate(&candidate)
-	defer func() {
-		c.conversation.candidate.Changed = false
-		c.conversation.closeCandidate(context.WithoutCancel(ctx))
-	}()
+	defer func() { c.conversation.closeCandidate(context.WithoutCancel(ctx)) }()
 	if err := c.edit(ctx, api.Edit{Kind: api.EditKind(c.Command().Name), Text: text}); err != nil {
 		return err
 	}

@@ -243,7 +243,7 @@ func (p prompter) Prompt() string {
 	if p.candidate.Shared {
 		head += " shared"
 	}
-	if p.candidate.Changed {
+	if p.edits().Changed {
 		head += " changed"
 	}
 	return "\n" + head + "\n" + p.promptLine()
