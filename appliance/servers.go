@@ -252,7 +252,7 @@ const (
 // clearConnections ends the connections of real servers: each is deleted, with
 // which expire_nodest_conn=1 ends its connections, and added again. It answers
 // how many there were. Of a service's real servers half are cleared at a time:
-// the others serve meanwhile.
+// the others, where there are any, serve meanwhile.
 func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (int, error) {
 	if q.Service == "" && q.Server == "" {
 		return 0, &api.Error{Message: "whose connections? Name a real server, a service, or both"}
@@ -260,6 +260,9 @@ func (r *reconciler) clearConnections(ctx context.Context, q api.ClearQuery) (in
 	ids, err := selection{q.Service, q.Server}.find(r.in.config)
 	if err != nil {
 		return 0, err
+	}
+	if r.in.config.IPVS.Settings.Value("expire-nodest-conn") == "false" {
+		return 0, &api.Error{Message: "nothing would end: the kernel ends the connections of a real server that is taken out only with ipvs settings expire-nodest-conn true"}
 	}
 	table, err := r.table.get()
 	if err != nil {
@@ -318,7 +321,7 @@ func (r *reconciler) deleteForAMoment(ctx context.Context, table TableKernel, de
 		return err
 	}
 	limit := r.uptime() + endPatience
-	for alive(ctx, table, deletions) && r.uptime() < limit {
+	for end := newEnding(r.in.config, deletions); end.goesOn(ctx, table) && r.uptime() < limit; {
 		r.supervisor.Beat()
 		timer := time.NewTimer(endPoll)
 		select {
@@ -329,27 +332,4 @@ func (r *reconciler) deleteForAMoment(ctx context.Context, table TableKernel, de
 		}
 	}
 	return r.applyTable(ctx, plan{table: additions})
-}
-
-// alive tells whether a deleted real server still has connections.
-func alive(ctx context.Context, table TableKernel, deleted []ipvs.Op) bool {
-	type end struct {
-		protocol    ipvs.Protocol
-		destination netip.AddrPort
-	}
-	ends := make(map[end]bool, len(deleted))
-	for _, op := range deleted {
-		ends[end{op.Service.Protocol, netip.AddrPortFrom(op.RealServer.Address, op.RealServer.Port)}] = true
-	}
-	for c, err := range table.Connections(ctx, ipvs.ConnectionFilter{}) {
-		if err != nil {
-			return false // nobody can tell
-		}
-		// A firewall mark has no protocol, and may leave the port to the client.
-		anyPort := netip.AddrPortFrom(c.Destination.Addr(), 0)
-		if ends[end{c.Protocol, c.Destination}] || ends[end{0, c.Destination}] || ends[end{0, anyPort}] || ends[end{c.Protocol, anyPort}] {
-			return true
-		}
-	}
-	return false
 }

@@ -182,3 +182,64 @@ func TestClear(t *testing.T) {
 		}
 	})
 }
+
+// TestClearWaitsForItsOwn ends the connections of services of which another
+// has connections, which go on, to the same real server.
+func TestClearWaitsForItsOwn(t *testing.T) {
+	const services = `role: director
+network:
+  interfaces: {eth0: {addresses: [192.168.4.5/24]}}
+services:
+  all: {listen: 192.168.4.16, persistence: {timeout: 1m}, forward: dr, real-servers: [{address: 192.168.4.100}]}
+  marked: {fwmark: 7, family: ipv4, forward: dr, real-servers: [{address: "192.168.4.100:80"}]}
+  other: {listen: 192.168.4.16:80, forward: dr, real-servers: [{address: 192.168.4.100}]}
+  web: {listen: 192.168.4.15:80, forward: dr, real-servers: [{address: 192.168.4.100}]}
+`
+	for _, tt := range []struct {
+		cleared string
+		virtual string // where a client's connection goes, which goes on
+		waits   bool
+	}{
+		{"web", "192.168.4.15:80", true},
+		{"web", "192.168.4.16:80", false}, // other's
+		{"web", "192.168.4.16:81", false}, // all's
+		{"web", "192.168.4.99:80", false}, // marked's
+		{"other", "192.168.4.16:80", true},
+		{"other", "192.168.4.16:81", false},
+		{"all", "192.168.4.16:81", true},
+		{"all", "192.168.4.16:80", false},
+		{"marked", "192.168.4.99:80", true},
+		{"marked", "192.168.4.15:80", false},
+	} {
+		t.Run(tt.cleared+" "+tt.virtual, func(t *testing.T) {
+			bubble(t, services, func(t *testing.T, m *machine, b *backend) {
+				virtual := netip.MustParseAddrPort(tt.virtual)
+				m.table.Connect(ipvs.Connection{
+					Protocol: ipvs.TCP, State: "ESTABLISHED", Virtual: virtual,
+					Client:      netip.MustParseAddrPort("192.0.2.1:4000"),
+					Destination: netip.AddrPortFrom(netip.MustParseAddr("192.168.4.100"), virtual.Port()),
+				})
+				began := time.Now()
+				if _, err := b.Clear(t.Context(), api.ClearQuery{What: "connections", Service: tt.cleared}); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(began) >= endPatience; waited != tt.waits {
+					t.Errorf("waited for the connection: %v, want %v", waited, tt.waits)
+				}
+			})
+		})
+	}
+}
+
+// TestClearWhereNothingEnds: without expire_nodest_conn a deletion ends nothing.
+func TestClearWhereNothingEnds(t *testing.T) {
+	bubble(t, pair+"ipvs: {settings: {expire-nodest-conn: false}}\n", func(t *testing.T, m *machine, b *backend) {
+		_, err := b.Clear(t.Context(), api.ClearQuery{What: "connections", Service: "web"})
+		if err == nil || !strings.Contains(err.Error(), "expire-nodest-conn") {
+			t.Errorf("answered %v", err)
+		}
+		if edits := m.take(); len(edits) > 0 {
+			t.Errorf("did %q", edits)
+		}
+	})
+}
