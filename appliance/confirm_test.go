@@ -84,113 +84,113 @@ func TestOddComments(t *testing.T) {
 	}
 }
 
+// confirmation is a way in which a commit of ten minutes goes on.
+type confirmation struct {
+	then   []func(t *testing.T, m *machine, b *backend) // after the commit
+	after  time.Duration                                // and then
+	weight string                                       // heavier's is 9, and 1 was before
+	saved  bool
+}
+
+// tenMinutes is how long that commit may be confirmed.
+func tenMinutes() api.CommitOptions {
+	return api.CommitOptions{Confirm: api.Duration(10 * time.Minute), Comment: "careful"}
+}
+
+func loses(session string) func(*testing.T, *machine, *backend) {
+	return func(t *testing.T, _ *machine, b *backend) { lose(t, b, session) }
+}
+
+func waits(d time.Duration) func(*testing.T, *machine, *backend) {
+	return func(*testing.T, *machine, *backend) {
+		time.Sleep(d)
+		synctest.Wait()
+	}
+}
+
+func bertConfirms(t *testing.T, _ *machine, b *backend) {
+	if r, err := b.Confirm(as(t, "bert", "s2")); err != nil || r.Number != 2 || r.Comment != "careful" {
+		t.Errorf("Confirm = %+v, %v", r, err)
+	}
+}
+
+func bertReverts(t *testing.T, _ *machine, b *backend) {
+	if err := b.Revert(as(t, "bert", "s2")); err != nil {
+		t.Error(err)
+	}
+}
+
+func bertCommits(t *testing.T, _ *machine, b *backend) {
+	bert := as(t, "bert", "s2")
+	c := candidateOf(t, bert, b)
+	if done, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || done.Revision != 2 {
+		t.Errorf("commit: %+v, %v", done, err)
+	}
+}
+
+func annaCommitsAgain(t *testing.T, _ *machine, b *backend) {
+	anna := as(t, "anna", "s1")
+	c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.100 weight 5")
+	if _, err := b.Commit(anna, c.ID, tenMinutes()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func weighs(want string) func(*testing.T, *machine, *backend) {
+	return func(t *testing.T, m *machine, _ *backend) {
+		if w := weight(t, m); w != want {
+			t.Errorf("weight %s, want %s", w, want)
+		}
+	}
+}
+
 func TestCommitConfirmed(t *testing.T) {
-	tenMinutes := api.CommitOptions{Confirm: api.Duration(10 * time.Minute), Comment: "careful"}
-	tests := map[string]struct {
-		then   func(t *testing.T, m *machine, b *backend) // after the commit
-		after  time.Duration
-		weight string
-		saved  bool
-	}{
+	type steps = []func(*testing.T, *machine, *backend)
+	tests := map[string]confirmation{
 		"not yet over": {after: 9 * time.Minute, weight: "9"},
 		"over":         {after: 11 * time.Minute, weight: "1"},
-		"confirmed": {
-			then: func(t *testing.T, m *machine, b *backend) {
-				if r, err := b.Confirm(as(t, "bert", "s2")); err != nil || r.Number != 2 || r.Comment != "careful" {
-					t.Errorf("Confirm = %+v, %v", r, err)
-				}
-			},
-			after: time.Hour, weight: "9", saved: true,
-		},
-		"reverted": {
-			then: func(t *testing.T, m *machine, b *backend) {
-				if err := b.Revert(as(t, "bert", "s2")); err != nil {
-					t.Error(err)
-				}
-			},
-			weight: "1",
-		},
-		"session lost, not yet a minute ago": {
-			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
-			after: 59 * time.Second, weight: "9",
-		},
-		"session lost a minute ago": {
-			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s1") },
-			after: 61 * time.Second, weight: "1",
-		},
-		"another session lost": {
-			then:  func(t *testing.T, m *machine, b *backend) { lose(t, b, "s2") },
-			after: 5 * time.Minute, weight: "9",
-		},
-		"session lost, but another confirms": {
-			then: func(t *testing.T, m *machine, b *backend) {
-				lose(t, b, "s1")
-				time.Sleep(30 * time.Second)
-				if _, err := b.Confirm(as(t, "bert", "s2")); err != nil {
-					t.Error(err)
-				}
-			},
-			after: time.Hour, weight: "9", saved: true,
-		},
-		"a plain commit confirms": {
-			then: func(t *testing.T, m *machine, b *backend) {
-				bert := as(t, "bert", "s2")
-				c := candidateOf(t, bert, b)
-				if done, err := b.Commit(bert, c.ID, api.CommitOptions{}); err != nil || done.Revision != 2 {
-					t.Errorf("commit: %+v, %v", done, err)
-				}
-			},
-			after: time.Hour, weight: "9", saved: true,
-		},
+		"confirmed":    {then: steps{bertConfirms}, after: time.Hour, weight: "9", saved: true},
+		"reverted":     {then: steps{bertReverts}, weight: "1"},
+
+		"session lost, not yet a minute ago": {then: steps{loses("s1")}, after: 59 * time.Second, weight: "9"},
+		"session lost a minute ago":          {then: steps{loses("s1")}, after: 61 * time.Second, weight: "1"},
+		"another session lost":               {then: steps{loses("s2")}, after: 5 * time.Minute, weight: "9"},
+		"session lost, but another confirms": {then: steps{loses("s1"), waits(30 * time.Second), bertConfirms}, after: time.Hour, weight: "9", saved: true},
+
+		"a plain commit confirms": {then: steps{bertCommits}, after: time.Hour, weight: "9", saved: true},
 		"a second one extends, and goes all the way back": {
-			then: func(t *testing.T, m *machine, b *backend) {
-				time.Sleep(9 * time.Minute)
-				anna := as(t, "anna", "s1")
-				c := candidateOf(t, anna, b, "set services web real-servers 192.168.4.100 weight 5")
-				if _, err := b.Commit(anna, c.ID, tenMinutes); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(9 * time.Minute)
-				synctest.Wait()
-				if w := weight(t, m); w != "5" {
-					t.Errorf("weight %s, want 5 for another minute", w)
-				}
-			},
+			then:  steps{waits(9 * time.Minute), annaCommitsAgain, waits(9 * time.Minute), weighs("5")},
 			after: 2 * time.Minute, weight: "1",
 		},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
-				anna := as(t, "anna", "s1")
-				c := candidateOf(t, anna, b, heavier)
-				done, err := b.Commit(anna, c.ID, tenMinutes)
-				if err != nil || done.Revision != 0 || !done.ConfirmBy.Equal(time.Now().Add(10*time.Minute)) {
-					t.Fatalf("commit: %+v, %v", done, err)
-				}
-				if s := b.Status(anna, -1); s.ConfirmBy.IsZero() || !s.Unsaved || weight(t, m) != "9" {
-					t.Errorf("status %+v, weight %s", s, weight(t, m))
-				}
-				if r, err := b.Revisions(anna); err != nil || len(r) > 0 {
-					t.Errorf("what nobody confirmed is kept: %+v, %v", r, err)
-				}
-				if _, err := b.Save(anna, ""); err == nil {
-					t.Error("what nobody confirmed was saved")
-				}
-				if tt.then != nil {
-					tt.then(t, m, b)
-				}
-				time.Sleep(tt.after)
-				synctest.Wait()
-				if w := weight(t, m); w != tt.weight {
-					t.Errorf("weight %s, want %s", w, tt.weight)
-				}
-				revisions, err := b.Revisions(anna)
-				if err != nil || (len(revisions) > 0) != tt.saved {
-					t.Errorf("revisions %+v, %v", revisions, err)
-				}
-			})
-		})
+		t.Run(name, func(t *testing.T) { bubble(t, pair, tt.goesOn) })
+	}
+}
+
+// goesOn commits for ten minutes, and looks at what comes of it.
+func (tt confirmation) goesOn(t *testing.T, m *machine, b *backend) {
+	anna := as(t, "anna", "s1")
+	c := candidateOf(t, anna, b, heavier)
+	done, err := b.Commit(anna, c.ID, tenMinutes())
+	if err != nil || done.Revision != 0 || !done.ConfirmBy.Equal(time.Now().Add(10*time.Minute)) {
+		t.Fatalf("commit: %+v, %v", done, err)
+	}
+	if s := b.Status(anna, -1); s.ConfirmBy.IsZero() || !s.Unsaved || weight(t, m) != "9" {
+		t.Errorf("status %+v, weight %s", s, weight(t, m))
+	}
+	if r, err := b.Revisions(anna); err != nil || len(r) > 0 {
+		t.Errorf("what nobody confirmed is kept: %+v, %v", r, err)
+	}
+	if _, err := b.Save(anna, ""); err == nil {
+		t.Error("what nobody confirmed was saved")
+	}
+	for _, step := range append(tt.then, waits(tt.after), weighs(tt.weight)) {
+		step(t, m, b)
+	}
+	revisions, err := b.Revisions(anna)
+	if err != nil || (len(revisions) > 0) != tt.saved {
+		t.Errorf("revisions %+v, %v", revisions, err)
 	}
 }
 
