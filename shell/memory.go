@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"dipper/shell/access"
 )
@@ -39,20 +39,27 @@ func lookAt(rules *access.Rules, free func() (uint64, error), user, password str
 	return rules.Password(user, password)
 }
 
-// available is the line of /proc/meminfo that says what programs could have
-// (proc_meminfo(5)).
-var available = regexp.MustCompile(`(?m)^MemAvailable:\s+(\d+) kB$`)
-
-// memoryFree is how many bytes of memory programs could have.
+// memoryFree is how many bytes of memory programs could have: MemAvailable of
+// /proc/meminfo (proc_meminfo(5)).
 func memoryFree() (uint64, error) {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, err
 	}
-	found := available.FindSubmatch(text)
-	if found == nil {
-		return 0, errors.New("/proc/meminfo has no MemAvailable")
+	return memoryAvailable(string(text))
+}
+
+func memoryAvailable(meminfo string) (uint64, error) {
+	for line := range strings.Lines(meminfo) {
+		rest, found := strings.CutPrefix(line, "MemAvailable:")
+		if !found {
+			continue
+		}
+		kilobytes, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/meminfo: MemAvailable: %w", err)
+		}
+		return kilobytes << 10, nil
 	}
-	kilobytes, err := strconv.ParseUint(string(found[1]), 10, 64)
-	return kilobytes << 10, err
+	return 0, errors.New("/proc/meminfo has no MemAvailable")
 }

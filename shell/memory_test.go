@@ -45,3 +45,22 @@ func TestNoMemoryForAPassword(t *testing.T) {
 		t.Errorf("this machine has %d bytes (%v)", free, err)
 	}
 }
+
+func TestMemoryAvailable(t *testing.T) {
+	const total, free, buffers = "MemTotal:        2027140 kB\n", "MemFree:          113348 kB\n", "Buffers:           90920 kB\n"
+	for _, tt := range []struct {
+		meminfo string
+		want    uint64
+		err     string
+	}{
+		{total + free + "MemAvailable:    1284064 kB\n" + buffers, 1284064 << 10, ""},
+		{"MemAvailable:          0 kB", 0, ""},
+		{total + free, 0, "no MemAvailable"},
+		{total + "MemAvailable:    a lot\n", 0, `MemAvailable: strconv.ParseUint: parsing "a lot"`},
+	} {
+		got, err := memoryAvailable(tt.meminfo)
+		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%q: got %d, %v; want %d, %q", tt.meminfo, got, err, tt.want, tt.err)
+		}
+	}
+}
