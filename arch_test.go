@@ -82,7 +82,7 @@ var arrows = map[string][]string{
 	"appliance/realserver":           {"appliance/config", "appliance/network", "appliance/uplink"},
 	"appliance/realserver/responder": {"appliance/config"},
 
-	"shell":             {"appliance/api", "shell/access", "shell/session", "shell/setup", "shell/terminal", "shell/web"},
+	"shell":             {"appliance/api", "shell/access", "shell/cells", "shell/session", "shell/setup", "shell/terminal", "shell/web"},
 	"shell/access":      {"appliance/api"},
 	"shell/cells":       {},
 	"shell/grammar":     {"appliance/api"},

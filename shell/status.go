@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dipper/appliance/api"
+	"dipper/shell/cells"
 )
 
 // statusBoard hands the machine's status to the consoles. They show it when
@@ -75,7 +76,7 @@ func block(s api.Status, oneTime string) string {
 				b.WriteString(printable(v) + "\n") // has its own columns
 				continue
 			}
-			for _, part := range wrapped(printable(v), screenWidth-15) {
+			for _, part := range cells.Wrap(printable(v), screenWidth-16) {
 				fmt.Fprintf(&b, "  %-12s %s\n", name, part)
 				name = ""
 			}
@@ -105,21 +106,6 @@ func block(s api.Status, oneTime string) string {
 
 // screenWidth is the narrowest that consoles have: a PC's in text mode.
 const screenWidth = 80
-
-// wrapped cuts text between words into lines of less than width bytes. A longer
-// word has a line of its own.
-func wrapped(text string, width int) []string {
-	var lines []string
-	for _, word := range strings.Fields(text) {
-		last := len(lines) - 1
-		if last >= 0 && len(lines[last])+1+len(word) < width {
-			lines[last] += " " + word
-		} else {
-			lines = append(lines, word)
-		}
-	}
-	return lines
-}
 
 // excerpt tells whether a line shows a line of the configuration, or points into
 // one with a caret: "  12 |     scheduler: lcss".
