@@ -84,10 +84,10 @@ const (
 
 // Complete extends the line as far as it can only go one way, and lists the
 // ways otherwise.
-func (p prompter) Complete(ctx context.Context, line string) (none terminal.Completion) {
+func (p prompter) Complete(ctx context.Context, line string) terminal.Completion {
 	o, err := p.offers(ctx, line)
 	if err != nil {
-		return terminal.Completion{Start: len(line), List: p.explain(line, err)}
+		return terminal.Completion{Start: len(line), List: p.explain(err)}
 	}
 	words := o.words()
 	switch {
@@ -130,13 +130,13 @@ func commonPrefix(words []string) string {
 func (p prompter) Help(ctx context.Context, line string) string {
 	o, err := p.offers(ctx, line)
 	if err != nil {
-		return p.explain(line, err)
+		return p.explain(err)
 	}
 	return p.list(o)
 }
 
 // explain shows a mistake in the line before its end.
-func (p prompter) explain(line string, err error) string { return "  " + err.Error() }
+func (prompter) explain(err error) string { return "  " + err.Error() }
 
 // told says what a value is, and what it is at present.
 func told(help, state string) string {

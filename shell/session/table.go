@@ -124,3 +124,8 @@ func abbreviated(short string, c *command) *command {
 func option(name, help string, arg grammar.Arg) grammar.Option {
 	return grammar.Option{Name: name, Help: help, Arg: &arg}
 }
+
+func terminalLength(_ context.Context, c *call) error {
+	c.conversation.noMore = c.Value("lines") == "0"
+	return nil
+}

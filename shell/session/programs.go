@@ -1,0 +1,137 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"dipper/appliance/api"
+	"dipper/shell/grammar"
+)
+
+// ipvsadm runs the appliance's ipvsadm with the words as they are.
+func ipvsadm(ctx context.Context, c *call) error {
+	argv := append([]string{"ipvsadm"}, c.Texts("arguments")...)
+	if need := ipvsadmRole(argv[1:]); !grammar.Allows(c.Actor.Role, need) {
+		words := c.Words("arguments")
+		return &grammar.Refused{Need: need, Mistake: grammar.Mistake{
+			Start: words[0].Start, End: words[0].End,
+			Problem: fmt.Sprintf("ipvsadm %s: this needs the role %s, and yours is %s", words[0].Text, need, c.Actor.Role),
+			Hint:    "-L shows the table",
+		}}
+	}
+	run := func() error { return c.program(ctx, argv, restores(argv)) }
+	if ipvsadmRole(argv[1:]) == api.Viewer { // -L, -S: the table
+		return c.inTurn(ctx, run)
+	}
+	return run()
+}
+
+// ipvsadmRole is the role that an ipvsadm command needs: everybody may look.
+func ipvsadmRole(args []string) api.Role {
+	if len(args) == 0 {
+		return api.Viewer
+	}
+	first := args[0]
+	switch first {
+	case "--list", "--save", "--help", "--version":
+		return api.Viewer
+	case "--zero":
+		return api.Operate
+	}
+	if len(first) > 1 && first[0] == '-' && first[1] != '-' {
+		switch {
+		case strings.ContainsAny(first[1:2], "LlSh"):
+			return api.Viewer
+		case first[1] == 'Z':
+			return api.Operate
+		}
+	}
+	return api.Admin
+}
+
+// restores reports whether ipvsadm reads rules from its standard input.
+func restores(argv []string) bool {
+	return len(argv) > 1 && (argv[1] == "-R" || argv[1] == "--restore")
+}
+
+// program runs one of the machine's programs. Somebody at a terminal is asked
+// for its input only when it reads some.
+func (c *call) program(ctx context.Context, argv []string, reads bool) error {
+	in := c.stdin
+	if c.stdin == nil || c.screen != nil {
+		in = bytes.NewReader(nil)
+		if reads {
+			text, err := c.conversation.text(ctx)
+			if err != nil {
+				return err
+			}
+			in = strings.NewReader(text)
+		}
+	}
+	status, err := c.API.Program(ctx, argv, in, c.out, c.errOut)
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+func debug(ctx context.Context, c *call) error {
+	return c.program(ctx, append([]string{c.Value("program")}, c.Texts("arguments")...), false)
+}
+
+// hostArg is a machine to reach.
+var hostArg = grammar.Arg{Name: "host", Help: "address or name", Kind: "server", Check: isHost}
+
+func pingCommand() *command {
+	return &command{
+		Name: "ping", Help: "see whether a machine answers", Args: []grammar.Arg{hostArg},
+		Options: []grammar.Option{
+			option("count", "how often (5)", grammar.Arg{Name: "number", Help: "how often", Check: isNumber(1, 1_000_000)}),
+			option("size", "bytes of each packet", grammar.Arg{Name: "bytes", Help: "bytes", Check: isNumber(0, 65_000)}),
+		},
+		Run: verb{do: ping, live: true},
+	}
+}
+
+func ping(ctx context.Context, c *call) error {
+	count := "5"
+	if c.Has("count") {
+		count = c.Value("count")
+	}
+	argv := []string{"ping", "-c", count}
+	if c.Has("size") {
+		argv = append(argv, "-s", c.Value("size"))
+	}
+	return c.program(ctx, append(argv, family(c.host())...), false)
+}
+
+// host is the host that was given, without a port that completion brought.
+func (c *call) host() string {
+	host := c.Value("host")
+	if ap, err := netip.ParseAddrPort(host); err == nil {
+		return ap.Addr().String()
+	}
+	return host
+}
+
+// family puts -6 before an IPv6 address.
+func family(host string) []string {
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		return []string{"-6", host}
+	}
+	return []string{host}
+}
+
+func tracerouteCommand() *command {
+	return &command{Name: "traceroute", Help: "see which way packets go", Args: []grammar.Arg{hostArg}, Run: verb{do: traceroute, live: true}}
+}
+
+func traceroute(ctx context.Context, c *call) error {
+	return c.program(ctx, append([]string{"traceroute"}, family(c.host())...), false)
+}
