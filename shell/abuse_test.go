@@ -34,6 +34,9 @@ func TestStrangers(t *testing.T) {
 			a.MaxPerAddress, a.MaxPerMinute = 1000, 100_000 // all of them come from here
 			s := start(t, a)
 			there := s.mustDial(t, joe)
+			if _, err := openSession(t, there).Output("say hello"); err != nil { // all that serves it has begun
+				t.Fatal(err)
+			}
 			before := runtime.NumGoroutine()
 			var conns []net.Conn
 			for range 500 {
