@@ -69,7 +69,7 @@ func (c *Choices) argument(p interface{ before(*Arg) []string }, a *Arg) {
 
 // before lists the values of a repeated argument that were read.
 func (p *place[R]) before(a *Arg) []string {
-	if p.waiting != nil {
+	if p.waiting != nil && p.waiting.Arg == a {
 		return nil
 	}
 	return p.call.Texts(a.Name)

@@ -43,6 +43,9 @@ func table() []*cmd {
 		}},
 		{Name: "configure", Help: "configure", Role: api.Admin, Bare: true, Run: "configure", Sub: []*cmd{{Name: "shared", Help: "together", Run: "shared"}}},
 		{Name: "compare", Help: "compare", Args: []Arg{{Name: "with", Optional: true, Values: []Value{{Word: "running"}, {Word: "saved"}}, Check: number}}, Run: "compare"},
+		{Name: "keep", Help: "keep", Role: api.Admin, Args: []Arg{{Name: "name", Optional: true, Check: number}}, Options: []Option{
+			{Name: "within", Arg: &Arg{Name: "time", Check: number, Optional: true}}, {Name: "check"}, {Name: "comment", Arg: &Arg{Name: "text"}},
+		}, Run: "keep"},
 		{Name: "ipvsadm", Help: "ipvsadm", Args: []Arg{{Name: "arguments", Optional: true, Verbatim: true}}, Run: "ipvsadm"},
 		{Name: "set", Help: "set", Args: []Arg{{Name: "path", Verbatim: true}}, Run: "set"},
 	}
@@ -85,6 +88,14 @@ func TestParse(t *testing.T) {
 		{"sh log", "log: show log"},
 		{"wr", "saved: write"},
 		{"write m", "saved: write memory"},
+		{"keep within", "keep: keep within"},
+		{"keep within 5", "keep: keep within 5 within=[5]"},
+		{"keep within 5 check", "keep: keep within 5 check within=[5]"},
+		{"keep within check comment x", "keep: keep within check comment x comment=[x]"},
+		{"keep within com x", "keep: keep within comment x comment=[x]"},
+		{"keep within 5 6", "keep: keep within 5 6 name=[6] within=[5]"},
+		{"keep within check 5", "keep: keep within check 5 name=[5]"},
+		{"keep check comment", ""},
 	} {
 		call, err := Parse(table(), api.Admin, stage(t, tt.line))
 		if tt.want == "" {
@@ -201,7 +212,7 @@ func complete(t testing.TB, role api.Role, line string) string {
 
 func TestComplete(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
-		{"", "show server configure compare ipvsadm set"},
+		{"", "show server configure compare keep ipvsadm set"},
 		{"s", "show server set"},
 		{"show ", "service services log connections configuration"},
 		{"sh serv", "service services"},
@@ -221,6 +232,8 @@ func TestComplete(t *testing.T) {
 		{"compare r", "running <with>"},
 		{"configure ", "shared enter"},
 		{"set a b ", "<path> [a b] enter"},
+		{"keep within ", "check comment <time> <name> enter"},
+		{"keep within 5 ch", "check <name>"},
 		{"show x ", `error: "x" is not expected after "show": expected one of service, services, log, connections, configuration`},
 		{"show services; conf", "configure"},
 	} {

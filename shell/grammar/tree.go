@@ -51,7 +51,7 @@ type Value struct{ Word, Help string }
 // Option is a word that may stand after the arguments, once.
 type Option struct {
 	Name, Help string
-	Arg        *Arg // nil: the word alone says it
+	Arg        *Arg // nil: the word alone says it; an Optional one need not follow
 }
 
 // Call is a line that made sense.
@@ -59,7 +59,15 @@ type Call[R any] struct {
 	Path   []*Command[R]
 	values map[string][]Word // by name of argument or option
 	words  []string          // in full
+	given  map[string]Word   // the options' own words
+	end    int
 }
+
+// Option is the word that an option was given by, with its place.
+func (c *Call[R]) Option(name string) Word { return c.given[name] }
+
+// End is where the last word ends on the line.
+func (c *Call[R]) End() int { return c.end }
 
 // Command is the command that was called.
 func (c *Call[R]) Command() *Command[R] { return c.Path[len(c.Path)-1] }
@@ -130,13 +138,16 @@ type expectation[R any] struct {
 
 // next lists what may come next.
 func (p *place[R]) next() []expectation[R] {
-	if p.waiting != nil {
-		return []expectation[R]{{arg: p.waiting.Arg}}
-	}
-	if len(p.call.Path) == 0 {
+	var next []expectation[R]
+	switch {
+	case p.waiting != nil:
+		next = append(next, expectation[R]{arg: p.waiting.Arg})
+		if !p.waiting.Arg.Optional {
+			return next
+		}
+	case len(p.call.Path) == 0:
 		return commands(p.top)
 	}
-	var next []expectation[R]
 	cmd := p.call.Command()
 	if p.arg < len(cmd.Args) {
 		arg := &cmd.Args[p.arg]
@@ -177,7 +188,7 @@ func commands[R any](list []*Command[R]) []expectation[R] {
 
 // complete reports whether the line may end here.
 func (p *place[R]) complete() bool {
-	if len(p.call.Path) == 0 || p.waiting != nil {
+	if len(p.call.Path) == 0 || p.waiting != nil && !p.waiting.Arg.Optional {
 		return false
 	}
 	cmd := p.call.Command()
@@ -191,18 +202,24 @@ func (p *place[R]) complete() bool {
 func (p *place[R]) take(e expectation[R], w Word, text string) {
 	p.call.words = append(p.call.words, Quote(text))
 	w.Text = text
+	p.call.end = w.End
+	waiting := p.waiting
+	p.waiting = nil
 	switch {
 	case e.command != nil:
 		p.call.Path = append(p.call.Path, e.command)
 		p.arg, p.began = 0, false
 	case e.option != nil:
 		p.set(e.option.Name)
+		if p.call.given == nil {
+			p.call.given = map[string]Word{}
+		}
+		p.call.given[e.option.Name] = w
 		if e.option.Arg != nil {
 			p.waiting = e.option
 		}
-	case p.waiting != nil:
-		p.set(p.waiting.Name, w)
-		p.waiting = nil
+	case waiting != nil && e.arg == waiting.Arg:
+		p.set(waiting.Name, w)
 	default:
 		p.set(e.arg.Name, append(p.call.values[e.arg.Name], w)...)
 		p.began = e.arg.Repeated || e.arg.Verbatim
