@@ -204,7 +204,7 @@ type Timeouts struct {
 type Event struct {
 	Number int       `json:"number"`
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // "commit", "candidate", "server", "drift", "session", "command", "boot", "link"
+	Kind   string    `json:"kind"` // "commit", "candidate", "server", "drift", "session", "command"
 	Actor  Actor     `json:"actor,omitzero"`
 	Text   string    `json:"text"`
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -158,6 +159,9 @@ func JSON(w io.Writer, v any) error {
 	e := json.NewEncoder(&text)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+		v = []any{} // nothing is an empty list for who reads it, and not null
+	}
 	if err := e.Encode(v); err != nil {
 		return err
 	}

@@ -32,6 +32,9 @@ func clearCounters(ctx context.Context, c *call) error {
 }
 
 func clearConnections(ctx context.Context, c *call) error {
+	if !c.Has("service") && !c.Has("server") {
+		return &grammar.Mistake{Start: c.End(), End: c.End(), Problem: "whose connections?", Hint: `"server ADDRESS", "service NAME", or both`}
+	}
 	if c.screen != nil && !c.Has("--yes") {
 		if err := c.confirmed(ctx, "This ends connections. Go on?"); err != nil {
 			return err

@@ -99,7 +99,7 @@ func TestBlame(t *testing.T) {
 	for message, want := range map[string]string{
 		"there is no real server 192.168.4.101: there are 192.168.4.100:80": "192.168.4.101",
 		`capture: "web": there is no such interface`:                        "web",
-		"web has no real server 192.168.4.101":                              "", // either may be wrong
+		`there is no real server 192.168.4.101 of service "web"`:            "192.168.4.101",
 		"there is no real server 192.168.4.10":                              "",
 		"the kernel refused it":                                             "",
 	} {

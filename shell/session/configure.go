@@ -255,7 +255,7 @@ func commitCommand() *command {
 func commitOptions() []grammar.Option {
 	return []grammar.Option{
 		{Name: "check", Help: "only say what would be done"},
-		option("confirmed", "undo it unless it is confirmed within a time", spanArg),
+		option("confirmed", "undo it unless it is confirmed within a time (10m)", optional(spanArg)),
 		option("comment", "why, for the list of revisions", grammar.Arg{Name: "text", Help: "comment"}),
 		{Name: "anyway", Help: "although somebody else changed the running configuration"},
 		{Name: "and-quit", Help: "and leave configuration mode then"},
@@ -263,10 +263,14 @@ func commitOptions() []grammar.Option {
 	}
 }
 
+// timeToConfirm is how long a confirmed commit waits when nobody says, as in
+// Junos.
+const timeToConfirm = "10m"
+
 func commit(ctx context.Context, c *call) error {
 	o := api.CommitOptions{CheckOnly: c.Has("check"), Comment: c.Value("comment"), Anyway: c.Has("anyway")}
 	if c.Has("confirmed") {
-		span, err := parseSpan(c.Value("confirmed"))
+		span, err := parseSpan(cmp.Or(c.Value("confirmed"), timeToConfirm))
 		if err != nil {
 			return err
 		}

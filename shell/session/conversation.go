@@ -53,6 +53,8 @@ type verb struct {
 	do   func(ctx context.Context, c *call) error
 	live bool // shows what happens: never paged
 	json bool // has an answer that --json and | json can show
+
+	configuration bool // shows one, which | display writes in several ways and | compare compares
 }
 
 type command = grammar.Command[verb]
@@ -241,7 +243,8 @@ func (b *blamed) Error() string { return b.no.Error() }
 // Unwrap gives the refusal.
 func (b *blamed) Unwrap() error { return b.no }
 
-// blame finds the one value on the line that a refusal speaks of.
+// blame finds the value on the line that a refusal speaks of; of several, the one
+// that it names first: "there is no real server A of service B".
 func blame(err error, values []grammar.Word) error {
 	no, ok := asRefusal(err)
 	var mistake *grammar.Mistake
@@ -252,16 +255,15 @@ func blame(err error, values []grammar.Word) error {
 	for i, word := range said {
 		said[i] = strings.TrimRight(word, ":,;.")
 	}
-	var found []grammar.Word
-	for _, v := range values {
-		if len(v.Text) > 1 && slices.Contains(said, v.Text) {
-			found = append(found, v)
+	for i, word := range said {
+		if len(word) == 1 && (i == 0 || said[i-1] != "revision") {
+			continue // an article, or a number of something else
+		}
+		if at := slices.IndexFunc(values, func(v grammar.Word) bool { return v.Text == word }); at >= 0 {
+			return &blamed{no, values[at]}
 		}
 	}
-	if len(found) != 1 {
-		return err
-	}
-	return &blamed{no, found[0]}
+	return err
 }
 
 func (c *conversation) complain(message string, details ...string) {

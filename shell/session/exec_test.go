@@ -35,8 +35,8 @@ func TestExec(t *testing.T) {
 		{name: "json by a filter", command: `show timeouts | json`, out: "{\n  \"tcp\": \"15m0s\",\n  \"tcp-fin\": \"2m0s\",\n  \"udp\": \"5m0s\"\n}\n"},
 		{name: "json before another filter", command: `show timeouts --json | match udp`, out: "  \"udp\": \"5m0s\"\n"},
 		{
-			name: "no JSON of text", command: `ping 10.0.0.1 | json`, status: 1,
-			errOut: "error: ping 10.0.0.1: its output is text: there is no JSON of it\n",
+			name: "no JSON of text", command: `ping 10.0.0.1 | json`, status: 2,
+			errOut: "ping 10.0.0.1 | json\n                ^^^^\nerror: ping 10.0.0.1: its output is text: there is no JSON of it\n",
 		},
 		{
 			name: "a mistake", command: "show servcies", status: 2,

@@ -87,17 +87,15 @@ func setExact(c *call, _ *grammar.Call[filterSpec]) error {
 }
 
 func setDisplay(c *call, f *grammar.Call[filterSpec]) error {
+	if !c.Command().Run.configuration {
+		return fmt.Errorf("%s: only a configuration is written in several ways", c.Call.String())
+	}
 	c.display = f.Value("format")
 	return nil
 }
 
-// comparable reports whether a command shows a configuration whole.
-func (c *call) comparable() bool {
-	return (c.Command().Name == "configuration" || c.Command().Name == "show") && !c.Has("path")
-}
-
 func setCompare(c *call, f *grammar.Call[filterSpec]) error {
-	if !c.comparable() {
+	if !c.Command().Run.configuration || c.Has("path") {
 		return fmt.Errorf(`%s: only a whole configuration can be compared: "show | compare" in configuration mode`, c.Call.String())
 	}
 	c.comparing = cmp.Or(f.Value("configuration"), "running")
@@ -145,7 +143,7 @@ func (c *call) pipe(ctx context.Context, stages []grammar.Stage) (*pipeline, err
 		}
 		if set := f.Command().Run.set; set != nil {
 			if err := set(c, f); err != nil {
-				return nil, err
+				return nil, mistakeAt(grammar.Word{Start: s.Words[0].Start, End: f.End()}, err.Error(), "")
 			}
 			continue
 		}

@@ -61,9 +61,9 @@ func ended(ctx context.Context, err error) error {
 // eventKindArg is a kind of events.
 func eventKindArg() grammar.Arg {
 	return grammar.Arg{Name: "kind", Help: "kind", Values: []grammar.Value{
-		{Word: "all", Help: "of every kind"}, {Word: "boot"}, {Word: "candidate", Help: "who began to configure"}, {Word: "command", Help: "the audit log"}, {Word: "commit"}, {Word: "drift", Help: "what others changed in the kernel"},
-		{Word: "link"}, {Word: "refused", Help: "what the kernel refused"}, {Word: "server", Help: "drained, disabled, enabled, weighed"}, {Word: "session", Help: "logins"},
-	}, Check: func(string) error { return nil }}
+		{Word: "all", Help: "of every kind"}, {Word: "candidate", Help: "who began to configure"}, {Word: "command", Help: "the audit log"}, {Word: "commit", Help: "what runs, or is saved, is another"},
+		{Word: "drift", Help: "what others changed in the kernel"}, {Word: "server", Help: "drained, disabled, enabled, weighed"}, {Word: "session", Help: "logins"},
+	}}
 }
 
 // wantsEvent reports whether an event is of the kind that was asked for.

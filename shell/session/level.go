@@ -32,7 +32,7 @@ func levelWords() []*command {
 		edits(api.EditInsert, "move within a list: PATH ITEM before|after OTHER"),
 		edits(api.EditAnnotate, "write a comment: PATH \"text\""),
 		{Name: "edit", Help: "go to a part of the configuration", Args: []grammar.Arg{path("")}, Run: verb{do: editLevel}},
-		{Name: "show", Help: "show the candidate, or a part of it", Args: []grammar.Arg{optional(path(""))}, Run: verb{do: showCandidate, json: true}},
+		{Name: "show", Help: "show the candidate, or a part of it", Args: []grammar.Arg{optional(path(""))}, Run: verb{do: showCandidate, json: true, configuration: true}},
 	}
 }
 

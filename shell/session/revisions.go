@@ -19,7 +19,7 @@ func whichArg(help string) grammar.Arg {
 	return grammar.Arg{
 		Name: "configuration", Help: help, Kind: "revision",
 		Values: []grammar.Value{{Word: "running", Help: "which the kernel follows"}, {Word: "saved", Help: "which the machine boots with"}, bootValue()},
-		Check:  isNumber(0, 1<<30),
+		Check:  isConfiguration,
 	}
 }
 
@@ -37,7 +37,7 @@ func showConfiguration() *command {
 			option("of", "another configuration", whichArg("running, saved, boot or the number of a revision")),
 			option("display", "how to write it", formatArg()),
 		}, showFlags()[0]),
-		Run: verb{do: drawConfiguration, json: true},
+		Run: verb{do: drawConfiguration, json: true, configuration: true},
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *call) writeText(text string) error {
 func showRevisions() *command {
 	list := show("revisions", "what was committed before", fetch(Appliance.Revisions), drawRevisions)
 	list.Bare = true
-	compared := grammar.Arg{Name: "revision", Help: "number of a revision", Kind: "revision", Check: isNumber(1, 1<<30)}
+	compared := grammar.Arg{Name: "revision", Help: "number of a revision", Kind: "revision", Check: isKeptRevision}
 	list.Sub = []*command{{
 		Name: "compare", Help: "what a revision differs in from the running configuration",
 		Args: []grammar.Arg{compared}, Options: showFlags()[:1], Run: verb{do: compareRevision, json: true},

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -65,7 +64,7 @@ func setServer(ctx context.Context, c *call) error {
 func (c *call) howLong() (time.Duration, error) {
 	switch {
 	case c.Has("for") && c.Has("until"):
-		return 0, errors.New(`give either "for" or "until"`)
+		return 0, mistakeAt(c.Option("until"), `give either "for" or "until"`, "")
 	case c.Has("for"):
 		return parseSpan(c.Value("for"))
 	case c.Has("until"):

@@ -160,6 +160,28 @@ func traffic(style output.Style, packets, bytes, packetRate, byteRate uint64) st
 	return fmt.Sprintf("%s packets, %s; %s/s, %s", style.Count(packets), style.Bytes(bytes), style.Count(packetRate), style.BitRate(byteRate))
 }
 
+// realServers are the services with their real servers, or with one alone.
+func realServers(ctx context.Context, c *call) ([]api.Service, error) {
+	all, err := c.API.Services(ctx)
+	if err != nil || !c.Has("server") {
+		return all, err
+	}
+	word := c.Words("server")[0]
+	found := []api.Service{}
+	for _, s := range all {
+		s.RealServers = slices.DeleteFunc(slices.Clone(s.RealServers), func(rs api.RealServer) bool {
+			return rs.Address != word.Text && !strings.HasPrefix(rs.Address, word.Text+":") && !strings.HasPrefix(rs.Address, "["+word.Text+"]")
+		})
+		if len(s.RealServers) > 0 {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 0 {
+		return nil, mistakeAt(word, fmt.Sprintf("there is no real server %q", word.Text), `"show real-servers" lists them`)
+	}
+	return found, nil
+}
+
 // drawRealServers shows every real server of every service, sorted by address.
 func drawRealServers(c *call, services []api.Service) error {
 	type row struct {
@@ -167,12 +189,9 @@ func drawRealServers(c *call, services []api.Service) error {
 		service string
 	}
 	var rows []row
-	wanted := c.Value("server")
 	for _, s := range services {
 		for _, rs := range s.RealServers {
-			if wanted == "" || rs.Address == wanted || strings.HasPrefix(rs.Address, wanted+":") || strings.HasPrefix(rs.Address, "["+wanted+"]") {
-				rows = append(rows, row{rs, s.Name})
-			}
+			rows = append(rows, row{rs, s.Name})
 		}
 	}
 	rows = sortedBy(rows, func(r row) string { return addressKey(r.Address) })

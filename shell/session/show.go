@@ -32,7 +32,7 @@ func showTable() []*command {
 		with(taking(show("log", "the log", logLines, drawLog), lines), grammar.Option{Name: "follow", Help: "and what is to come"}),
 		show("neighbours", "the caches of ARP and ND", fetch(Appliance.Neighbours), drawNeighbours),
 		inTurn(show("rates", "packets, bytes and connections per second", fetch(Appliance.Services), drawRates)),
-		inTurn(taking(show("real-servers", "real servers over all services", fetch(Appliance.Services), drawRealServers), optional(serverArg))),
+		inTurn(taking(show("real-servers", "real servers over all services", realServers, drawRealServers), optional(serverArg))),
 		showRevisions(),
 		show("routes", "the routing table", fetch(Appliance.Routes), drawRoutes),
 		inTurn(taking(show("service", "everything about one virtual service", service, drawService), serviceArg)),

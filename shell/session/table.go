@@ -12,7 +12,7 @@ var (
 	serviceArg   = grammar.Arg{Name: "service", Help: "name of a virtual service", Kind: "service"}
 	serverArg    = grammar.Arg{Name: "server", Help: "real server: address, with or without port", Kind: "server"}
 	interfaceArg = grammar.Arg{Name: "interface", Help: "network interface", Kind: "interface"}
-	spanArg      = grammar.Arg{Name: "time", Help: "time span: 30s, 10m, 2h", Check: isSpan}
+	spanArg      = grammar.Arg{Name: "time", Help: "time span: 30s, 10m, 2h, 1d", Check: isSpan}
 )
 
 // table is what this session may type at present.
@@ -91,6 +91,9 @@ func showFlags() []grammar.Option {
 // JSON.
 func show[T any](name, help string, fetch func(context.Context, *call) (T, error), draw func(*call, T) error) *command {
 	return &command{Name: name, Help: help, Options: showFlags(), Run: verb{json: true, do: func(ctx context.Context, c *call) error {
+		if c.json && c.Has("follow") {
+			return mistakeAt(c.Option("follow"), "what is to come is shown as text: there is no JSON of it", "")
+		}
 		answer, err := fetch(ctx, c)
 		if err != nil {
 			return err

@@ -28,6 +28,23 @@ func isRevision(text string) error {
 	return nil
 }
 
+// isKeptRevision checks for the number of a revision that is kept.
+func isKeptRevision(text string) error {
+	if isNumber(1, 1<<30)(text) != nil {
+		return fmt.Errorf("%q: expected the number of a revision, which show revisions lists", text)
+	}
+	return nil
+}
+
+// isConfiguration checks for the number of a configuration among those that have
+// a name.
+func isConfiguration(text string) error {
+	if isNumber(0, 1<<30)(text) != nil {
+		return fmt.Errorf("%q: expected running, saved, boot or the number of a revision, which show revisions lists", text)
+	}
+	return nil
+}
+
 func isExpression(text string) error {
 	if _, err := regexp.Compile(text); err != nil {
 		return fmt.Errorf("%q: %w", text, err)
@@ -54,17 +71,46 @@ func isHost(text string) error {
 	return nil
 }
 
-// parseSpan reads a time span: "90s", "10m", "1h30m", and as Junos has it a
-// bare number of minutes.
+// Bounds of a time span.
+const (
+	day       = 24 * time.Hour
+	leastSpan = time.Second
+	mostDays  = 366
+)
+
+// parseSpan reads a time span: "90s", "10m", "1h30m", "1d12h", and as Junos has
+// it a bare number of minutes.
 func parseSpan(text string) (time.Duration, error) {
-	if n, err := strconv.Atoi(text); err == nil {
-		text = strconv.Itoa(n) + "m"
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Second || d > 366*24*time.Hour {
-		return 0, fmt.Errorf("%q: expected a time span such as 30s, 10m or 2h", text)
+	d, err := spanOf(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q: expected a time span such as 30s, 10m, 2h or 1d", text)
+	case d < leastSpan || d > mostDays*day:
+		return 0, fmt.Errorf("%q: expected a time span from %s to %dd", text, leastSpan, mostDays)
 	}
 	return d, nil
+}
+
+// spanOf reads a time span of any length; days, which time.ParseDuration does not
+// know, stand first. As many as would be more than a Duration has are too many
+// anyway.
+func spanOf(text string) (time.Duration, error) {
+	if n, err := strconv.Atoi(text); err == nil {
+		text = strconv.Itoa(min(n, mostDays*24*60+1)) + "m"
+	}
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, 32)
+	if err != nil || rest == "" {
+		return time.Duration(min(n, mostDays+1)) * day, err
+	}
+	if strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+		return 0, strconv.ErrSyntax
+	}
+	d, err := time.ParseDuration(rest)
+	return time.Duration(min(n, mostDays+1))*day + min(d, mostDays*day), err
 }
 
 func isSpan(text string) error {
