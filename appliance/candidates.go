@@ -12,6 +12,7 @@ import (
 
 	"dipper/appliance/api"
 	"dipper/appliance/candidate"
+	"dipper/appliance/config"
 	"dipper/appliance/events"
 )
 
@@ -285,13 +286,14 @@ func alone(doc *candidate.Document, edit api.Edit) error {
 	case api.EditAnnotate:
 		return doc.Annotate(edit.Text, edit.Words...)
 	}
+	if edit.Kind == api.EditMerge {
+		return doc.MergeText("text", edit.Text)
+	}
 	other, err := candidate.Read("text", edit.Text)
 	if err != nil {
 		return err
 	}
 	switch edit.Kind {
-	case api.EditMerge:
-		doc.Merge(other)
 	case api.EditReplace:
 		doc.Replace(other)
 	case api.EditOverride:
@@ -337,20 +339,27 @@ func (b *backend) reopen() error {
 
 // wordRefusal is an error of a document in the words of the control socket.
 func wordRefusal(err error) error {
-	if word, ok := errors.AsType[*candidate.WordError](err); ok {
-		no := &api.Error{Message: word.Problem, Word: word.Word + 1}
-		if word.Expected != "" {
-			no.Details = append(no.Details, "expected "+word.Expected)
-		}
-		if word.Hint != "" {
-			no.Details = append(no.Details, word.Hint)
-		}
-		return no
-	}
 	if line, ok := errors.AsType[*candidate.LineError](err); ok {
-		return &api.Error{Message: line.Error()}
+		place := line.Place()
+		said := config.Error{File: place.File, Line: place.Line, Column: place.Column, Problem: place.Problem}
+		return &api.Error{Message: said.Error(), Details: append(line.Excerpt(), advice(place.Expected, place.Hint)...)}
+	}
+	if word, ok := errors.AsType[*candidate.WordError](err); ok {
+		return &api.Error{Message: word.Problem, Details: advice(word.Expected, word.Hint), Word: word.Word + 1}
 	}
 	return refusal(err)
+}
+
+// advice is what was expected and what to do, a line for each.
+func advice(expected, hint string) []string {
+	var lines []string
+	if expected != "" {
+		lines = append(lines, "expected "+expected)
+	}
+	if hint != "" {
+		lines = append(lines, hint)
+	}
+	return lines
 }
 
 // CandidatePath gives the words of a path in full.

@@ -202,6 +202,59 @@ func sharedOf(t *testing.T, b *backend) api.Candidate {
 	return open[i]
 }
 
+// TestLoadedCommands: of a text of commands, one that cannot be run is told with
+// its line, and nothing of the text is taken. Merged, they are run on what is
+// there.
+func TestLoadedCommands(t *testing.T) {
+	const runs = "services:\n  web:\n    scheduler: wrr\n"
+	for name, tt := range map[string]struct {
+		kind    api.EditKind
+		text    string
+		want    string   // the scheduler of web then, or the message
+		details []string // of a refusal
+	}{
+		"deleted":         {api.EditMerge, "delete services web real-servers 192.168.4.200\nset services web scheduler rr", "rr\n", nil},
+		"renamed":         {api.EditMerge, "# c\nrename services web to www\nset services www scheduler rr\nrename services www to web\n", "rr\n", nil},
+		"copied":          {api.EditMerge, "copy services web to dns\nset services web scheduler sed\ndelete services dns", "sed\n", nil},
+		"a mistake":       {api.EditMerge, "# c\nset services web scheduler rr\n\nset services web schedular x\n", `text:4:18: unknown key "schedular"`, []string{"   4 | set services web schedular x", "     |                  ^", "expected one of", `did you mean "scheduler"?`}},
+		"something else":  {api.EditMerge, "set hostname lb2\ncommit", `text:2:1: unknown command "commit"`, []string{"   2 | commit", "     | ^", "expected one of set, delete, rename, copy, insert, annotate"}},
+		"a missing word":  {api.EditMerge, "set hostname  # which?", "text:1:15: hostname needs a value", []string{"   1 | set hostname  # which?", "     |               ^", "expected"}},
+		"a secret":        {api.EditMerge, "set management ssh users anna password-hash geheim", "text:1:45: ", []string{"   1 | set management ssh users anna passw******** ******", "     |                                             ^"}},
+		"not there":       {api.EditMerge, "delete services dns", "text:1:17: there is no services dns", []string{"   1 | delete services dns", "     |                 ^"}},
+		"from nothing":    {api.EditOverride, "set role director\ndelete services web", "text:2:8: there is no services", []string{"   2 | delete services web", "     |        ^", "this text begins with an empty configuration: load merge runs its commands on the candidate"}},
+		"YAML, as before": {api.EditMerge, runs, "wrr\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+				anna := as(t, "anna", "s1")
+				c := candidateOf(t, anna, b)
+				_, err := b.EditCandidate(anna, c.ID, api.Edit{Kind: tt.kind, Text: tt.text})
+				got, _ := b.ShowCandidate(anna, c.ID, api.ShowQuery{Path: []string{"services", "web", "scheduler"}})
+				if tt.details == nil {
+					if err != nil || got != tt.want {
+						t.Errorf("%q, %v, want %q", got, err, tt.want)
+					}
+					return
+				}
+				var no *api.Error
+				if !errors.As(err, &no) || !strings.HasPrefix(no.Message, tt.want) || got != "wrr\n" {
+					t.Errorf("%v, and the scheduler is %q; want %q", err, got, tt.want)
+					return
+				}
+				for i, want := range tt.details {
+					if i >= len(no.Details) || !strings.HasPrefix(no.Details[i], want) {
+						t.Errorf("details %q, want %q", no.Details, tt.details)
+						break
+					}
+				}
+				if strings.Contains(no.Message, "geheim") {
+					t.Errorf("a secret is told: %q", no.Message)
+				}
+			})
+		})
+	}
+}
+
 // TestOpenedCandidatesAreEvents: others who configure can be told.
 func TestOpenedCandidatesAreEvents(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {

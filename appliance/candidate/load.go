@@ -5,19 +5,46 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dipper/appliance/config"
 )
 
 // Read reads a document from what somebody pasted or fetched: YAML, or a list
-// of commands as Commands gives them.
+// of commands as Commands gives them, which begin with nothing.
 func Read(name, text string) (*Document, error) {
 	if !commandText(text) {
 		return Parse(name, []byte(text))
 	}
 	d := New()
 	if err := d.Run(name, text); err != nil {
-		return nil, err
+		return nil, beganEmpty(err)
 	}
 	return d, nil
+}
+
+// beganEmpty says of a command that needs something to be there why it is not.
+func beganEmpty(err error) error {
+	line, ok := errors.AsType[*LineError](err)
+	fault, in := errors.AsType[*WordError](err)
+	if ok && in && fault.Hint == "" && !strings.HasPrefix(strings.TrimSpace(line.Text), "set ") {
+		fault.Hint = "this text begins with an empty configuration: load merge runs its commands on the candidate"
+	}
+	return err
+}
+
+// MergeText merges what somebody pasted or fetched, YAML as Merge does. Commands
+// are run one after the other, as Junos's load set does: they may delete, rename
+// and copy what is there.
+func (d *Document) MergeText(name, text string) error {
+	if commandText(text) {
+		return d.Run(name, text)
+	}
+	other, err := Parse(name, []byte(text))
+	if err != nil {
+		return err
+	}
+	d.Merge(other)
+	return nil
 }
 
 // commandText holds for texts whose first line is a command.
@@ -51,6 +78,24 @@ func (e *LineError) Error() string {
 
 // Unwrap gives the fault of the line alone.
 func (e *LineError) Unwrap() error { return e.Err }
+
+// Place is the fault as one of a file, at the word in question.
+func (e *LineError) Place() config.Error {
+	place := config.Error{File: e.Name, Line: e.Line, Column: 1, Problem: e.Err.Error()}
+	if fault, ok := errors.AsType[*WordError](e.Err); ok {
+		place.Column = column(e.Text, fault.Word)
+		place.Problem, place.Expected, place.Hint = fault.Problem, fault.Expected, fault.Hint
+	}
+	return place
+}
+
+// Excerpt gives the line with its number and, below it, a caret at the word in
+// question. What may be secret in it is stars.
+func (e *LineError) Excerpt() []string {
+	above := strings.Repeat("\n", e.Line-1) // no part of the command
+	lines := strings.Split(e.Place().Excerpt([]byte(above+e.Text)), "\n")
+	return lines[1:3]
+}
 
 // Run runs commands, one on each line: all of them or, with an error, which
 // is a *LineError, none.

@@ -53,6 +53,20 @@ func split(line string) (words []string, quoted bool, err error) {
 	}
 }
 
+// column is where a word of a line begins, in characters from 1; behind the last
+// one for a word that is missing there.
+func column(line string, word int) int {
+	rest := strings.TrimLeft(line, " \t\r\n")
+	for ; word > 0 && rest != "" && rest[0] != '#'; word-- {
+		_, next, err := splitWord(rest)
+		if err != nil {
+			break
+		}
+		rest = strings.TrimLeft(next, " \t\r\n")
+	}
+	return utf8.RuneCountInString(line[:len(line)-len(rest)]) + 1
+}
+
 // splitWord takes the first word off a line that does not begin with a space.
 func splitWord(line string) (word, rest string, err error) {
 	switch line[0] {
