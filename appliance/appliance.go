@@ -125,44 +125,26 @@ type plane struct {
 	leases  *leases
 }
 
+// shared are the parts that both know: the reconciler, and what answers the
+// control socket.
+type shared struct {
+	running running
+	board   *board
+	events  *events.Record
+	gate    *gate
+}
+
 // assemble wires a control plane.
 func assemble(ctx context.Context, o Options) *plane {
-	running := running{dir: o.RunDir}
-	known, err := running.loadLeases()
-	if err != nil {
-		o.Log.Error("asking for new leases", "error", err)
+	s := shared{
+		running: running{dir: o.RunDir},
+		board:   newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()}),
+		events:  events.New(time.Now, o.Log),
+		gate:    &gate{changed: make(chan struct{})},
 	}
-	claimed, err := running.loadClaim()
-	if err != nil {
-		o.Log.Error("a real server leaves the IPVS table as it is", "error", err)
-	}
-	board := newBoard(time.Now, api.Status{State: api.Booting, Version: o.Version, PID: os.Getpid()})
-	happened := events.New(time.Now, o.Log)
-	happened.KeepIn(filepath.Join(o.RunDir, "events"))
-	gate := &gate{changed: make(chan struct{})}
-	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
-	if err != nil {
-		o.Log.Error("state volume", "error", err)
-	}
-	r := &reconciler{
-		network:    o.Network,
-		table:      &lazyTable{open: o.OpenTable},
-		responders: o.Responders,
-		supervisor: o.Supervisor,
-		board:      board,
-		running:    running,
-		log:        o.Log,
-		hostname:   o.Hostname,
-		events:     happened,
-		gate:       gate,
-		uptime:     o.Uptime,
-		memory:     o.FreeMemory,
-		ask:        make(chan func(context.Context)),
-		leased:     make(chan network.Lease, 1),
-		in:         intent{leases: known},
-		ownTable:   claimed,
-	}
-	p := &plane{options: o}
+	s.events.KeepIn(filepath.Join(o.RunDir, "events"))
+	r := o.reconciler(s)
+	p := &plane{options: o, backend: o.backend(ctx, s, r)}
 	p.leases = newLeases(func(ctx context.Context, link string) {
 		o.DHCP(ctx, link, LeaseEvents{
 			Known: r.knownLease(ctx, link),
@@ -171,11 +153,51 @@ func assemble(ctx context.Context, o Options) *plane {
 		})
 	})
 	r.leases = p.leases
-	p.backend = &backend{
-		board:      board,
+	return p
+}
+
+// reconciler makes the reconciler, which knows what another one left for it.
+func (o Options) reconciler(s shared) *reconciler {
+	known, err := s.running.loadLeases()
+	if err != nil {
+		o.Log.Error("asking for new leases", "error", err)
+	}
+	claimed, err := s.running.loadClaim()
+	if err != nil {
+		o.Log.Error("a real server leaves the IPVS table as it is", "error", err)
+	}
+	return &reconciler{
+		network:    o.Network,
+		table:      &lazyTable{open: o.OpenTable},
+		responders: o.Responders,
+		supervisor: o.Supervisor,
+		board:      s.board,
+		running:    s.running,
+		log:        o.Log,
+		hostname:   o.Hostname,
+		events:     s.events,
+		gate:       s.gate,
+		uptime:     o.Uptime,
+		memory:     o.FreeMemory,
+		ask:        make(chan func(context.Context)),
+		leased:     make(chan network.Lease, 1),
+		in:         intent{leases: known},
+		ownTable:   claimed,
+	}
+}
+
+// backend makes what answers the control socket.
+func (o Options) backend(ctx context.Context, s shared, r *reconciler) *backend {
+	shelf, err := openShelf(ctx, o.State, volatileDir(o.RunDir), time.Now)
+	if err != nil {
+		o.Log.Error("state volume", "error", err)
+	}
+	s.board.update(func(status *api.Status) { status.Volatile = !shelf.lasting() })
+	return &backend{
+		board:      s.board,
 		boot:       bootLog{path: filepath.Join(o.RunDir, "boot.json"), uptime: o.Uptime},
-		running:    running,
-		events:     happened,
+		running:    s.running,
+		events:     s.events,
 		reconciler: r,
 		supervisor: o.Supervisor,
 		logFiles:   []string{filepath.Join(o.RunDir, "log.1"), filepath.Join(o.RunDir, "log")},
@@ -185,11 +207,9 @@ func assemble(ctx context.Context, o Options) *plane {
 		trace:      o.Trace,
 		files:      candidateFiles{dir: filepath.Join(o.RunDir, "candidates")},
 		shelf:      shelf,
-		gate:       gate,
+		gate:       s.gate,
 		shells:     shells{start: o.ProcessStart},
 	}
-	board.update(func(s *api.Status) { s.Volatile = !shelf.lasting() })
-	return p
 }
 
 // run runs the parts, and what answers questions about them.
