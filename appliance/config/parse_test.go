@@ -166,6 +166,62 @@ services:
 `, []string{
 			"services.near.listen: 2001:db8:4:0:8000::/65 lies in the network of eth0, but IPv6 answers its neighbours for addresses only, not for networks: a router must send it here",
 		}},
+		{"services that take what comes for SSH", `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}, eth1: {addresses: [10.0.0.1/8, "2001:db8::1/64"]}}}
+services:
+  all: {listen: 192.168.4.5, protocol: udp, persistence: {timeout: 1h}, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  git: {listen: 192.168.4.5:22, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  net: {listen: "10.0.0.0/31:22-100", forward: nat, real-servers: [{address: 10.0.0.100}]}
+  vip: {listen: 192.168.4.15:22, forward: nat, real-servers: [{address: 10.0.0.100}]}
+  web: {listen: 192.168.4.5:80, forward: nat, real-servers: [{address: 10.0.0.100}]}
+`, []string{
+			"services.git.listen: 192.168.4.5:22 takes what comes to 192.168.4.5:22, where SSH listens: nobody can log in there",
+			"services.net.listen: 10.0.0.0/31:22-100 takes what comes to 10.0.0.1:22, where SSH listens: nobody can log in there",
+		}},
+		{"services that lock out", `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}, eth1: {addresses: [10.0.0.1/8]}}}
+services:
+  all: {listen: 192.168.4.5, persistence: {timeout: 1h}, forward: nat, real-servers: [{address: 10.0.0.100}]}
+management: {ssh: {listen: ["192.168.4.5:2222", "eth0"]}}
+`, []string{
+			"services.all.listen: 192.168.4.5 takes what comes to 192.168.4.5:2222, where SSH listens: nobody can log in there",
+			"services.all.listen: 192.168.4.5 takes what comes to 192.168.4.5:22, where SSH listens: nobody can log in there",
+			"management.ssh.listen: services take all of it: nobody can log in but on the console",
+		}},
+		{"SSH somewhere else", `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}, eth1: {dhcp: true}}}
+services:
+  all: {listen: 192.168.4.5, persistence: {timeout: 1h}, forward: nat, real-servers: [{address: 192.168.4.100}]}
+management: {ssh: {listen: [eth1]}}
+`, nil},
+		{"SSH at a leased address too", `role: director
+network: {interfaces: {eth0: {addresses: [192.168.4.5/24]}, eth1: {dhcp: true}}}
+services:
+  git: {listen: 192.168.4.5:22, forward: nat, real-servers: [{address: 192.168.4.100}]}
+`, []string{
+			"services.git.listen: 192.168.4.5:22 takes what comes to 192.168.4.5:22, where SSH listens: nobody can log in there",
+		}},
+		{"ends nothing", `role: director
+network: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}
+services:
+  dns: {listen: 10.0.0.2:53, protocol: udp, forward: dr, real-servers: [{address: 10.0.0.100}]}
+  ntp: {listen: 10.0.0.2:123, protocol: udp, forward: dr, real-servers: [{address: 10.0.0.100}]}
+  web: {listen: 10.0.0.2:80, forward: dr, real-servers: [{address: 10.0.0.100}]}
+ipvs: {settings: {expire-nodest-conn: false}}
+`, []string{
+			"ipvs.settings.expire-nodest-conn: false: on-down: reset of services.dns and 1 more resets nothing: the connections of a deleted real server are dropped in silence",
+		}},
+		{"schedulers that hash", `role: director
+network: {interfaces: {eth0: {addresses: [10.0.0.1/8]}}}
+services:
+  drained: {listen: 10.0.0.2:80, scheduler: mh, scheduler-flags: [port], forward: dr, real-servers: [{address: 10.0.0.100, weight: 0}, {address: 10.0.0.101}]}
+  falls-back: {listen: 10.0.0.3:80, scheduler: sh, forward: dr, real-servers: [{address: 10.0.0.100, weight: 0}, {address: 10.0.0.101}]}
+  heavy: {listen: 10.0.0.4:80, scheduler: sh, forward: dr, real-servers: [{address: 10.0.0.100, weight: 2}, {address: 10.0.0.101}]}
+  heavy-mh: {listen: 10.0.0.5:80, scheduler: mh, forward: dr, real-servers: [{address: 10.0.0.100, weight: 2}, {address: 10.0.0.101}]}
+`, []string{
+			"services.drained.scheduler-flags: without fallback, clients of the real servers of weight 0 are refused although others could serve",
+			"services.heavy.real-servers: to change a weight above 1 with scheduler sh moves most clients of all real servers: use mh, or weights of 1",
+		}},
 		{"a key that is none locks nobody out", `role: real-server
 network: {interfaces: {eth0: {dhcp: true}}}
 management:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -39,6 +40,8 @@ func Warnings(c *Config) []string {
 			warn("services.%s.%s", s.Name, problem)
 		}
 	}
+	warnings = append(warnings, c.lockouts()...)
+	warnings = append(warnings, c.silentResets()...)
 	for _, pair := range overlaps(c.Network.Interfaces) {
 		warn("network.interfaces: %s", pair)
 	}
@@ -72,6 +75,12 @@ func (s *Service) oddities() []string {
 	if s.Scheduler == "none" {
 		odd = append(odd, "scheduler: none chooses no real server: new connections are refused")
 	}
+	if s.Scheduler == "sh" && slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Weight > 1 }) {
+		odd = append(odd, "real-servers: to change a weight above 1 with scheduler sh moves most clients of all real servers: use mh, or weights of 1")
+	}
+	if hashes(s.Scheduler) && !slices.Contains(s.SchedulerFlags, "fallback") && someQuiet(s.RealServers) {
+		odd = append(odd, "scheduler-flags: without fallback, clients of the real servers of weight 0 are refused although others could serve")
+	}
 	if s.FWMark != 0 && s.ftpByNAT() {
 		odd = append(odd, "listen: FTP by nat needs a service of its own for each VIP, at port 21 and nothing else: passive data connections (PASV) of a service with a firewall mark do not get through")
 	}
@@ -95,6 +104,36 @@ func (s *Service) ftpByNAT() bool {
 
 func (s *Service) byNAT() bool {
 	return slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Forward == NAT })
+}
+
+// silentResets names services whose connections are to be reset when a real
+// server is down, where the kernel resets none.
+func (c *Config) silentResets() []string {
+	if c.IPVS.Settings.Value("expire-nodest-conn") != "false" {
+		return nil
+	}
+	var first string
+	more := -1
+	for i := range c.Services {
+		if s := &c.Services[i]; s.OnDown == Reset {
+			first = cmp.Or(first, s.Name)
+			more++
+		}
+	}
+	if more < 0 {
+		return nil
+	}
+	of := "services." + first
+	if more > 0 {
+		of += fmt.Sprintf(" and %d more", more)
+	}
+	return []string{fmt.Sprintf("ipvs.settings.expire-nodest-conn: false: on-down: reset of %s resets nothing: the connections of a deleted real server are dropped in silence", of)}
+}
+
+// someQuiet says that some weights are 0 and others not.
+func someQuiet(servers []RealServer) bool {
+	quiet := func(r RealServer) bool { return r.Weight == 0 }
+	return slices.ContainsFunc(servers, quiet) && !allQuiet(servers)
 }
 
 func allQuiet(servers []RealServer) bool {
