@@ -44,6 +44,7 @@
 //	save.go            what the machine boots with, and on which volume
 //	services.go        the table: services
 //	servers.go         verbs, clearing
+//	ending.go          whose connections clearing ends
 //	connections.go     connections
 //	ipvsadm.go         ipvsadm's language
 //	show.go            the network, the machine
