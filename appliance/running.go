@@ -28,10 +28,6 @@ type running struct {
 // a document so (YAML 1.2.2, 9.1.2).
 const rulesMark = "\n...\n"
 
-// maxRulesKept is how many bytes of rules are kept behind the YAML until it is
-// written anew.
-const maxRulesKept = 8 << 20
-
 // kept is what a restarted control plane finds.
 type kept struct {
 	source string
@@ -125,18 +121,25 @@ func (r *reconciler) keepText() error {
 	if text == r.kept {
 		return r.running.saveSource(r.in.source)
 	}
-	if text.after != nil && text.after == r.kept && len(r.in.verbs) == 0 && r.keptLen+len(text.rules) <= maxRulesKept {
-		if err := r.running.addRules(text.rules, r.keptLen == 0); err != nil {
-			return err
+	if text.after != nil && text.after == r.kept && len(r.in.verbs) == 0 {
+		typed := text.rules
+		if r.keptLen > 0 {
+			typed = typed.behind(r.kept.rules)
 		}
-		r.kept, r.keptLen = text, r.keptLen+len(text.rules)
-		text.after, text.rules = nil, nil
-		return nil
+		if length := r.keptLen + len(typed.text); length <= maxRulesKept && typed.work <= maxRulesWork {
+			if err := r.running.addRules(typed.text, r.keptLen == 0); err != nil {
+				return err
+			}
+			r.kept, r.keptLen = text, length
+			text.after, text.rules = nil, rules{apart: typed.apart, work: typed.work}
+			return nil
+		}
 	}
 	yaml, err := text.text()
 	if err != nil {
 		return err
 	}
+	text.after, text.rules = nil, rules{}
 	r.kept, r.keptLen = text, 0
 	return r.running.save(r.in.source, yaml)
 }
@@ -282,27 +285,17 @@ func (r running) recall(name string, v any) (found bool, err error) {
 
 // saveLeases stores the leases that are in use.
 func (r running) saveLeases(leases map[string]network.Lease) error {
-	text, err := json.Marshal(leases)
-	if err != nil {
-		return fmt.Errorf("leases: %w", err)
-	}
-	if err := replace(r.path("leases.json"), text); err != nil {
+	if err := r.store("leases.json", leases); err != nil {
 		return fmt.Errorf("leases: %w", err)
 	}
 	return nil
 }
 
-// loadLeases answers the stored leases, none on a machine that just started.
+// loadLeases answers the stored leases, none on a machine that just started. It
+// is never nil.
 func (r running) loadLeases() (map[string]network.Lease, error) {
 	leases := make(map[string]network.Lease)
-	text, err := os.ReadFile(r.path("leases.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return leases, nil
-	}
-	if err != nil {
-		return leases, fmt.Errorf("leases: %w", err)
-	}
-	if err := json.Unmarshal(text, &leases); err != nil {
+	if _, err := r.recall("leases.json", &leases); err != nil {
 		return make(map[string]network.Lease), fmt.Errorf("leases: %w", err)
 	}
 	return leases, nil

@@ -20,9 +20,10 @@ type written struct {
 	before, next *config.Config
 
 	// What the reconciler keeps instead of the text: rules of ipvsadm's that
-	// lead here from what another text says.
+	// lead here from what another text says. Once they are kept, how much work
+	// all of those are that are.
 	after *written
-	rules []byte
+	rules rules
 
 	mu       sync.Mutex
 	yaml     []byte              // nil: not made yet

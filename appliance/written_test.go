@@ -25,7 +25,7 @@ func TestTypedRulesOutliveTheControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	yaml, rules, _ := strings.Cut(string(kept), rulesMark)
-	if !strings.Contains(yaml, "# commented") || strings.Contains(yaml, "1001") || strings.Count(rules, "\n") != 3*11+3 {
+	if !strings.Contains(yaml, "# commented") || strings.Contains(yaml, "1001") || strings.Count("\n"+rules, "\n-") != 3*11+3 {
 		t.Errorf("kept:\n%s", kept)
 	}
 	before, err := c.Config(t.Context())

@@ -222,10 +222,15 @@ func settleRealServers(s config.Service, want []ipvs.RealServer) ([]config.RealS
 			settled(server, r)
 		}
 	}
+	var added []ipvs.RealServer
 	for _, r := range want {
 		if _, missing := wanted[r.Target()]; missing {
-			settled(config.RealServer{Verify: true}, r)
+			added = append(added, r)
 		}
+	}
+	ipvs.SortRealServers(added) // in whatever order they were typed
+	for _, r := range added {
+		settled(config.RealServer{Verify: true}, r)
 	}
 	if len(servers) == 0 {
 		return nil, errors.Join(errs...)

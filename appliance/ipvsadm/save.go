@@ -9,8 +9,15 @@ import (
 	"dipper/appliance/ipvs"
 )
 
-// Save writes a table as "ipvsadm -S" does: the commands that make it again.
-// Thresholds, which ipvsadm forgets, stand at the end of their lines. With
+// Says tells whether ipvsadm has words for all of an edit: it has none for
+// services of AH and ESP, and one checksum at most for a tunnel.
+func Says(op *ipvs.Op) bool {
+	t := op.RealServer.Tunnel
+	return (op.Service.FWMark != 0 || protocolOption(op.Service.Protocol) != noProtocol) && !(t.Checksum && t.RemoteChecksum)
+}
+
+// Save writes a table as "ipvsadm -S" does: the commands that make it again, as
+// far as ipvsadm has words for it (Says). Thresholds, which ipvsadm forgets, stand at the end of their lines. With
 // Complete, the timeouts and daemons follow as commands of their own.
 func (l Listing) Save(w io.Writer, services []ipvs.ServiceStatistics, timeouts ipvs.Timeouts, daemons []ipvs.Daemon, names Names) error {
 	out := bufio.NewWriterSize(w, writeSize)

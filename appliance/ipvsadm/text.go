@@ -133,6 +133,10 @@ func protocolTitle(p ipvs.Protocol) string {
 	}
 }
 
+// noProtocol is what saved rules have for protocols that ipvsadm has no option
+// for; it does not read them itself.
+const noProtocol = "--xxx-service"
+
 // protocolOption is the option of a service of a protocol. Saved rules can
 // name no other protocols.
 func protocolOption(p ipvs.Protocol) string {
@@ -144,7 +148,7 @@ func protocolOption(p ipvs.Protocol) string {
 	case ipvs.SCTP:
 		return "--sctp-service"
 	default:
-		return "--xxx-service"
+		return noProtocol
 	}
 }
 
