@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -204,6 +206,51 @@ func TestReminder(t *testing.T) {
 		}
 		d.sees(`
 *** in 50s the unconfirmed commit is undone; "confirm" keeps it
+ann@lb1 (unconfirmed)> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lasting is a director of which programs take until they are told to end.
+type lasting struct {
+	*fake
+	end chan struct{}
+}
+
+func (l lasting) Program(context.Context, []string, io.Reader, io.Writer, io.Writer) (int, error) {
+	<-l.end
+	return 0, nil
+}
+
+// TestReminderComesLate: who waits for a command is reminded when it ends, of what
+// is so then, and of nothing when the commit was confirmed meanwhile.
+func TestReminderComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, now := lasting{newFake(), make(chan struct{})}, noon
+		d := sit(t, f.fake, 60, 24, func(s *Session) { s.API, s.Now = f, func() time.Time { return now } })
+		for _, confirmed := range []bool{true, false} {
+			d.types(ctrlL, "debug slow", enter)
+			by := now.Add(50 * time.Second)
+			f.become(func(s *api.Status) { s.ConfirmBy = by })
+			synctest.Wait()
+			now = now.Add(20 * time.Second)
+			if confirmed {
+				f.become(func(s *api.Status) { s.ConfirmBy = time.Time{} })
+				synctest.Wait()
+			}
+			f.end <- struct{}{}
+			synctest.Wait()
+			if confirmed {
+				d.sees("ann@lb1> debug slow\nann@lb1> _")
+			}
+		}
+		d.sees(`
+ann@lb1> debug slow
+*** in 30s the unconfirmed commit is undone; "confirm" keeps
+it
 ann@lb1 (unconfirmed)> _`)
 		d.types(ctrlD)
 		if err := d.ends(); err != nil {

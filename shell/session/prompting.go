@@ -151,13 +151,13 @@ func (c *conversation) watchStatus(ctx context.Context) {
 			pause(ctx, retryInterval)
 			continue
 		}
-		c.remind(s)
 		if s.Revision == revision {
 			pause(ctx, 100*time.Millisecond) // a server that does not wait
 		}
 		if c.seen(s) {
 			c.screen.Refresh()
 		}
+		c.remind(ctx, s)
 	}
 }
 
@@ -165,14 +165,27 @@ func (c *conversation) watchStatus(ctx context.Context) {
 // reminded of it. A status comes twice a minute at least.
 const reminder = time.Minute
 
-// remind tells once of a commit that is about to be undone.
-func (c *conversation) remind(s api.Status) {
+// remind tells once of a commit that is about to be undone, if it still is when
+// the user is told.
+func (c *conversation) remind(ctx context.Context, s api.Status) {
 	left := s.ConfirmBy.Sub(c.Now())
 	if s.ConfirmBy.IsZero() || left > reminder || left <= 0 || s.ConfirmBy.Equal(c.reminded) {
 		return
 	}
 	c.reminded = s.ConfirmBy
-	c.screen.Announce(fmt.Sprintf("*** in %s the unconfirmed commit is undone; \"confirm\" keeps it", output.Duration(left.Round(time.Second))))
+	c.screen.AnnounceLate(func() string {
+		ctx, cancel := context.WithTimeout(ctx, statusPatience)
+		defer cancel()
+		now, err := c.API.Status(ctx)
+		if err != nil {
+			now = s // better told for nothing than not at all
+		}
+		left := now.ConfirmBy.Sub(c.Now())
+		if !now.ConfirmBy.Equal(s.ConfirmBy) || left <= 0 {
+			return ""
+		}
+		return fmt.Sprintf("*** in %s the unconfirmed commit is undone; \"confirm\" keeps it", output.Duration(left.Round(time.Second)))
+	})
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"dipper/shell/cells"
 )
 
 // ErrInterrupted tells that the user pressed Ctrl-C instead of finishing.
@@ -114,7 +116,7 @@ func (e *Editor) act(ctx context.Context, p Prompter, k key) error {
 	helper, helps := p.(Helper)
 	switch k.code {
 	case keyNotice:
-		return e.above(p, k.text)
+		return e.notice(p, k)
 	case keyRefresh:
 		if !e.quiet && p.Prompt() == e.prompted {
 			return nil
@@ -137,6 +139,18 @@ func (e *Editor) act(ctx context.Context, p Prompter, k key) error {
 	}
 	e.edit(k)
 	return e.show(p)
+}
+
+// notice shows a message above the line.
+func (e *Editor) notice(p Prompter, k key) error {
+	text := k.text
+	if k.late != nil {
+		text = (*k.late)()
+	}
+	if text == "" {
+		return nil
+	}
+	return e.above(p, strings.Join(cells.Wrap(text, e.screen.Size().Width), "\n"))
 }
 
 // edit acts on the keys that only change the line or how it is shown.

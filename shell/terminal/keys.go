@@ -45,7 +45,7 @@ const (
 
 	// What comes from elsewhere than the keyboard.
 	keyResized
-	keyNotice // text is a message to show
+	keyNotice // text, or what late answers, is a message to show
 	keyRefresh
 	keyReport // text has "ROW;COLUMN"; never in the queue
 )
@@ -56,6 +56,7 @@ var ErrGone = errors.New("the terminal is gone")
 type key struct {
 	code keyCode
 	text string
+	late *func() string // of a notice: answers text when it is shown; nil: it is there
 }
 
 // maxWaiting bounds how many keys wait for somebody to read them. More stay

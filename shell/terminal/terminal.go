@@ -170,6 +170,12 @@ func (s *Screen) OnInterrupt(f func()) (restore func()) { return s.keys.onInterr
 // command that runs.
 func (s *Screen) Announce(message string) { s.keys.push(key{code: keyNotice, text: message}) }
 
+// AnnounceLate shows a message as Announce does, which is asked for when it is
+// shown: what was true may not be so after a command. Nothing is shown of "".
+func (s *Screen) AnnounceLate(message func() string) {
+	s.keys.push(key{code: keyNotice, late: &message})
+}
+
 // Refresh has the prompt written anew.
 func (s *Screen) Refresh() { s.keys.push(key{code: keyRefresh}) }
 
