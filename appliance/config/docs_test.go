@@ -83,6 +83,42 @@ func TestReferenceTables(t *testing.T) {
 	check(Describe())
 }
 
+// TestReasons holds the table of docs/ipvs.md to the schema: every setting of
+// IPVS with its default, the kernel's, and a reason.
+func TestReasons(t *testing.T) {
+	page, err := os.ReadFile("../../docs/ipvs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := firstTable(string(page), "Settings")
+	seen := make(map[string]bool)
+	var check func(s Schema)
+	check = func(s Schema) {
+		for _, k := range s.Keys {
+			if len(k.Keys) > 0 {
+				check(k)
+				continue
+			}
+			columns := strings.Split(rows[k.Name], "|")
+			if len(columns) != 6 {
+				t.Errorf("docs/ipvs.md has no row of `%s`, its default, the kernel's and the reason: %q", k.Name, rows[k.Name])
+			} else if !strings.Contains(columns[2], k.Default) || len(strings.Fields(columns[4])) < 3 {
+				t.Errorf("docs/ipvs.md: `%s` is %q by default, with a reason: %s", k.Name, k.Default, rows[k.Name])
+			}
+			seen[k.Name] = true
+		}
+	}
+	all, found := Describe().Find("ipvs")
+	if check(all); !found || len(seen) < 40 {
+		t.Errorf("%d settings", len(seen))
+	}
+	for name := range rows {
+		if !seen[name] {
+			t.Errorf("docs/ipvs.md: `%s` is no setting", name)
+		}
+	}
+}
+
 // firstTable gives the rows of the first table below a heading by the word in
 // their first column, without backquotes.
 func firstTable(text, heading string) map[string]string {
