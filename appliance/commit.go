@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -169,10 +170,21 @@ func (r *reconciler) foresee(ctx context.Context, c api.Comparison, next prepare
 	c.Plan = next.plan.text()
 	c.Warnings = append(c.Warnings, config.Warnings(next.in.config)...)
 	c.Warnings = append(c.Warnings, r.memory.unaffordable(next.in.config)...)
+	c.Warnings = append(c.Warnings, config.EndedLogins(r.in.config, next.in.config)...)
+	c.Warnings = append(c.Warnings, r.in.ownSession(api.ActorOf(ctx), next.in)...)
 	c.Warnings = append(c.Warnings, r.in.overridden(next.in)...)
 	var err error
 	c.Disturbed, err = r.disturbed(ctx, next.plan)
 	return c, err
+}
+
+// ownSession tells somebody who came in over SSH that he takes away himself what
+// let him in.
+func (in intent) ownSession(who api.Actor, next intent) []string {
+	if _, err := netip.ParseAddr(who.From); err != nil || !config.EndsSession(in.config, next.config, who.User, who.Fingerprint) {
+		return nil
+	}
+	return []string{fmt.Sprintf("management.ssh.users.%s: your own session ends with this commit", who.User)}
 }
 
 // overridden tells of real servers whose new weight does not show, because an

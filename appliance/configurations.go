@@ -114,12 +114,13 @@ func (b *backend) CompareCandidate(ctx context.Context, id, with string) (api.Co
 		c.Warnings = append([]string{"this cannot be committed yet:"}, mistakes(err)...)
 		return c, nil
 	}
+	actor := api.ActorOf(ctx)
 	return submit(ctx, b.reconciler, func(ctx context.Context) (api.Comparison, error) {
 		next, err := b.reconciler.prepare(ctx, configure("candidate", text, cfg))
 		if err != nil {
 			return c, err
 		}
-		return b.reconciler.foresee(ctx, c, next)
+		return b.reconciler.foresee(api.WithActor(ctx, actor), c, next)
 	})
 }
 
