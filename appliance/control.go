@@ -2,10 +2,13 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"dipper/appliance/config"
 	"dipper/appliance/ipvs"
@@ -89,19 +92,32 @@ func observeControl(ctx context.Context, table TableKernel) (control, error) {
 
 // controlOp is one edit of what IPVS has beside its table.
 type controlOp struct {
-	path string // in the configuration
-	text string // the command that does the same
-	do   func(context.Context, TableKernel) error
+	daemon ipvs.DaemonState // 0: it is about the timeouts
+	sooner bool             // than the table is edited
+	text   string           // the command that does the same
+	do     func(context.Context, TableKernel) error
+}
+
+// path is where it stands in the configuration.
+func (o controlOp) path() string {
+	if o.daemon == 0 {
+		return "ipvs.timeouts"
+	}
+	return "ipvs.sync." + o.daemon.String()
 }
 
 // planControl gives the edits that lead from have to want. A daemon cannot be
 // edited in place: it is stopped and started.
+//
+// A daemon that only stops does so before the table is edited: beside it the
+// kernel takes no real server of another family than its service. Daemons start
+// after that: a backup binds what it hears to the real servers that are there
+// (ip_vs_sync.c).
 func planControl(have, want control) []controlOp {
 	var ops []controlOp
 	if have.Timeouts != want.Timeouts {
 		t := want.Timeouts
 		ops = append(ops, controlOp{
-			path: "ipvs.timeouts",
 			text: fmt.Sprintf("ipvsadm --set %d %d %d", t.TCP, t.TCPFin, t.UDP),
 			do:   func(ctx context.Context, table TableKernel) error { return table.SetTimeouts(ctx, t) },
 		})
@@ -112,17 +128,89 @@ func planControl(have, want control) []controlOp {
 		if runs == wanted && sameDaemon(before, after) {
 			continue
 		}
-		path := "ipvs.sync." + state.String()
 		if runs {
-			ops = append(ops, controlOp{path, "ipvsadm --stop-daemon " + state.String(),
+			ops = append(ops, controlOp{state, !wanted, "ipvsadm --stop-daemon " + state.String(),
 				func(ctx context.Context, table TableKernel) error { return table.StopDaemon(ctx, state) }})
 		}
 		if wanted {
-			ops = append(ops, controlOp{path, startCommand(after),
+			ops = append(ops, controlOp{state, false, startCommand(after),
 				func(ctx context.Context, table TableKernel) error { return table.StartDaemon(ctx, after) }})
 		}
 	}
 	return ops
+}
+
+// sooner parts edits into those that come before the table's and the others.
+func sooner(ops []controlOp) (before, after []controlOp) {
+	for _, op := range ops {
+		if op.sooner {
+			before = append(before, op)
+		} else {
+			after = append(after, op)
+		}
+	}
+	return before, after
+}
+
+// controlError is an edit beside the table that the kernel refused.
+type controlError struct {
+	op  controlOp
+	err error
+}
+
+func (e *controlError) Error() string { return e.op.path() + ": " + e.err.Error() }
+func (e *controlError) Unwrap() error { return e.err }
+
+// applyControl edits what the kernel has beside its table.
+func (r *reconciler) applyControl(ctx context.Context, ops []controlOp) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	kernel, err := r.table.get()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, op := range ops {
+		delete(r.owed, op.text)
+		if err := op.do(ctx, kernel); err != nil {
+			r.owed[op.text] = true
+			errs = append(errs, &controlError{op, err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// untilMixedGo gives the daemons that the kernel did not start because its table
+// has real servers of another family than their service (EINVAL), and what else
+// it refused.
+func untilMixedGo(err error) (waiting []controlOp, others error) {
+	var errs []error
+	for _, e := range each(err) {
+		refused, is := errors.AsType[*controlError](e)
+		if is && refused.op.daemon != 0 && errors.Is(e, unix.EINVAL) {
+			waiting = append(waiting, refused.op)
+		} else {
+			errs = append(errs, e)
+		}
+	}
+	return waiting, errors.Join(errs...)
+}
+
+// withForeign gives c with what foreign edits are about as it was observed.
+func (c control) withForeign(observed control, edits []controlOp) control {
+	c.Daemons = slices.Clone(c.Daemons)
+	for _, op := range edits {
+		if op.daemon == 0 {
+			c.Timeouts = observed.Timeouts
+			continue
+		}
+		c.Daemons = slices.DeleteFunc(c.Daemons, func(d ipvs.Daemon) bool { return d.State == op.daemon })
+		if d, runs := observed.daemon(op.daemon); runs {
+			c.Daemons = append(c.Daemons, d)
+		}
+	}
+	return c
 }
 
 func (c control) daemon(state ipvs.DaemonState) (ipvs.Daemon, bool) {

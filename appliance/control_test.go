@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dipper/appliance/api"
 )
 
 // TestDaemonsOfEveryLength runs daemons whose messages the kernel does not take
@@ -37,6 +39,44 @@ func TestDaemonsOfEveryLength(t *testing.T) {
 				// The configuration that comes of it is one that is read again.
 				if _, err := b.Save(t.Context(), ""); err != nil {
 					t.Errorf("save: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestADaemonGivesWayToAnotherFamily stops a daemon and adds what the kernel
+// refuses beside it, by rules and by a commit, and does the reverse.
+func TestADaemonGivesWayToAnotherFamily(t *testing.T) {
+	const with = "ipvs: {sync: {master: {interface: eth0}}}\n"
+	tun := strings.NewReplacer("forward: dr", "forward: tun", "192.168.4.5/24", "192.168.4.5/24, \"2001:db8::5/64\"").Replace(pair)
+	mixed := tun + "      - {address: \"2001:db8::1\"}\n"
+	const add, start = "-a -t 192.168.4.15:80 -r [2001:db8::1]:80 -i\n", "--start-daemon master --mcast-interface eth0\n"
+	for name, tt := range map[string]struct{ from, rules, to string }{
+		"by rules":          {from: tun + with, rules: "--stop-daemon master\n" + add},
+		"by a commit":       {from: tun + with, to: mixed},
+		"back, by rules":    {from: mixed, rules: "-d -t 192.168.4.15:80 -r [2001:db8::1]:80\n" + start},
+		"back, by a commit": {from: mixed, to: tun + with},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, tt.from, func(t *testing.T, m *machine, b *backend) {
+				if tt.rules != "" {
+					if status, said := adm(t, b, tt.rules, "-R"); status != 0 {
+						t.Errorf("exit status %d: %s", status, said)
+					}
+				} else if _, err := b.Apply(t.Context(), []byte(tt.to), false); err != nil {
+					t.Error(err)
+				}
+				daemons, err := m.table.Daemons(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := strings.HasPrefix(name, "back")
+				if (len(daemons) == 1) != back || strings.Contains(m.table.String(), "2001:db8::1") == back {
+					t.Errorf("daemons %v, table:\n%s", daemons, m.table.String())
+				}
+				if s := b.Status(t.Context(), -1); s.State != api.Serving {
+					t.Errorf("status %+v", s)
 				}
 			})
 		})

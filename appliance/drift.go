@@ -40,7 +40,7 @@ func (r *reconciler) audit(ctx context.Context) {
 		return
 	}
 	p.table, p.control = r.treat(ctx, p, foreign)
-	_ = r.carryOut(ctx, desire(r.in, &r.made), p)
+	_ = r.carryOut(ctx, desire(r.in, &r.made), p, regardless)
 }
 
 // drift is what others did to the kernel's IPVS: the edits that would undo it.
@@ -85,8 +85,7 @@ func (r *reconciler) drift(ctx context.Context, want desired, p plan) (drift, er
 // treat does with foreign edits what the configuration says, and answers what
 // remains to be applied.
 func (r *reconciler) treat(ctx context.Context, p plan, d drift) ([]ipvs.Op, []controlOp) {
-	owed := slices.DeleteFunc(slices.Clone(p.table), func(op ipvs.Op) bool { return !r.owed[op.String()] })
-	owedControl := slices.DeleteFunc(slices.Clone(p.control), func(op controlOp) bool { return !r.owed[op.text] })
+	owed, owedControl := p.only(r.owed)
 	if d.empty() {
 		r.reported = nil
 		return owed, owedControl
@@ -102,7 +101,30 @@ func (r *reconciler) treat(ctx context.Context, p plan, d drift) ([]ipvs.Op, []c
 	}
 	r.tellDrift(ctx, d, "put back")
 	r.reported = nil // the next time it is news again
-	return append(owed, d.table...), append(owedControl, d.control...)
+	return p.only(r.owed, d.texts())
+}
+
+// only gives the edits of the table, and of what is beside it, that are among
+// texts, in the plan's order.
+func (p plan) only(texts ...map[string]bool) ([]ipvs.Op, []controlOp) {
+	named := func(text string) bool {
+		return slices.ContainsFunc(texts, func(among map[string]bool) bool { return among[text] })
+	}
+	table := slices.DeleteFunc(slices.Clone(p.table), func(op ipvs.Op) bool { return !named(op.String()) })
+	control := slices.DeleteFunc(slices.Clone(p.control), func(op controlOp) bool { return !named(op.text) })
+	return table, control
+}
+
+// texts gives the edits as commands.
+func (d drift) texts() map[string]bool {
+	all := make(map[string]bool)
+	for _, op := range d.table {
+		all[op.String()] = true
+	}
+	for _, op := range d.control {
+		all[op.text] = true
+	}
+	return all
 }
 
 // tellDrift tells of foreign edits, once as long as they are the same.
@@ -117,13 +139,34 @@ func (r *reconciler) tellDrift(ctx context.Context, d drift, verdict string) {
 	}
 	for _, op := range d.control {
 		if seen[op.text] = true; !r.reported[op.text] {
-			r.events.Add(ctx, events.Drift, "%s was edited by somebody else; %s: %s", op.path, verdict, op.text)
+			r.events.Add(ctx, events.Drift, "%s was edited by somebody else; %s: %s", op.path(), verdict, op.text)
 		}
 	}
 	if more := len(d.table) - driftSaid; more > 0 && !maps.Equal(seen, r.reported) {
 		r.events.Add(ctx, events.Drift, "and %d more edits by somebody else", more)
 	}
 	r.reported = seen
+}
+
+// tellPutBack tells of foreign edits that were reported and left, and that a
+// change of the configuration undoes.
+func (r *reconciler) tellPutBack(ctx context.Context, p plan) {
+	if len(r.reported) == 0 {
+		return
+	}
+	told := 0
+	for _, text := range slices.Sorted(maps.Keys(drift{table: p.table, control: p.control}.texts())) {
+		if !r.reported[text] {
+			continue
+		}
+		delete(r.reported, text)
+		if told++; told <= driftSaid {
+			r.events.Add(ctx, events.Drift, "an edit by somebody else is put back with a change: %s", text)
+		}
+	}
+	if more := told - driftSaid; more > 0 {
+		r.events.Add(ctx, events.Drift, "and %d more edits by somebody else", more)
+	}
 }
 
 // takeOver makes foreign edits part of the running configuration. Those that
@@ -137,7 +180,8 @@ func (r *reconciler) takeOver(ctx context.Context, d drift) bool {
 	if err != nil {
 		return false
 	}
-	next, err := r.merge(withForeign(*desire(r.in, &r.made).table, d), beside)
+	want := desire(r.in, &r.made)
+	next, err := r.merge(withForeign(*want.table, d), want.control.withForeign(beside, d.control))
 	if err != nil {
 		r.events.Add(ctx, events.Drift, "edits by somebody else are not taken over: %v", err)
 		return false

@@ -205,3 +205,72 @@ func TestOneDumpDecidesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestAdoptingTakesOverNothingElse sets one weight by somebody else's hand. The
+// daemons beside the table stay as they are written, also one that the kernel
+// has refused so far.
+func TestAdoptingTakesOverNothingElse(t *testing.T) {
+	absent := strings.Replace(pair, "    eth0: {addresses", "    lan: {}\n    eth0: {addresses", 1)
+	for link, yaml := range map[string]string{"eth0": pair, "lan": absent} {
+		sync := "sync: {master: {interface: " + link + "}}"
+		synctest.Test(t, func(t *testing.T) {
+			m := newMachine(t)
+			m.options.Uptime = nil
+			m.boots(yaml + "ipvs: {drift: adopt, " + sync + "}\n")
+			b, kill := m.serves(t)
+			defer kill()
+			m.foreign(t, m.weigh(t, 9))
+			got, err := b.Config(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"192.168.4.100, weight: 9}", sync + "\n"} {
+				if !strings.Contains(string(got), want) {
+					t.Errorf("running configuration:\n%swant %q in it", got, want)
+				}
+			}
+		})
+	}
+}
+
+// weigh is the edit that gives the first real server of pair a weight.
+func (m *machine) weigh(t *testing.T, weight uint32) ipvs.Op {
+	t.Helper()
+	table, err := m.table.Fake.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := table.Services[0].RealServers[0]
+	server.Weight = weight
+	return ipvs.Op{Kind: ipvs.EditRealServer, Service: table.Services[0], RealServer: server}
+}
+
+// TestAChangeTellsOfReportedEditsItPutsBack: whoever left them there, because
+// the configuration says so, learns that they are gone.
+func TestAChangeTellsOfReportedEditsItPutsBack(t *testing.T) {
+	bubble(t, pair+"ipvs: {drift: report}\n", func(t *testing.T, m *machine, b *backend) {
+		const put = "an edit by somebody else is put back with a change: ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 1"
+		told := func() (n int) {
+			for e := range b.Events(t.Context(), 0, false) {
+				if e.Kind == events.Drift && e.Text == put {
+					n++
+				}
+			}
+			return n
+		}
+		for round := range 2 {
+			m.foreign(t, m.weigh(t, 9))
+			time.Sleep(2 * auditInterval)
+			synctest.Wait()
+			if got := m.table.String(); !strings.Contains(got, "-w 9") || told() != round {
+				t.Errorf("it is told of %d times, want %d; the table is\n%s", told(), round, got)
+			}
+			if status, said := adm(t, b, "", []string{"-A -t 192.168.4.15:443 -s rr", "-D -t 192.168.4.15:443"}[round]); status != 0 {
+				t.Errorf("exit status %d, said %q", status, said)
+			}
+			if got := m.table.String(); strings.Contains(got, "-w 9") || told() != round+1 {
+				t.Errorf("it is told of %d times, want %d; the table is\n%s", told(), round+1, got)
+			}
+		}
+	})
+}

@@ -40,8 +40,9 @@ func (j *journal) take() []string {
 	return taken
 }
 
-// fakeNetwork is a kernel that becomes what it is told to: the state of the
-// last plan, once all of its edits were applied.
+// fakeNetwork is a kernel that becomes what it is told to: addresses and marks
+// with each edit, all else as the last plan wants it, once it refuses none of a
+// list of edits.
 type fakeNetwork struct {
 	*journal
 	links   []string
@@ -77,13 +78,16 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 			f.editing()
 		}
 		f.add(op.String())
+		f.edit(op.String())
 		if setting, ok := strings.CutPrefix(op.String(), "sysctl -w "); ok {
 			path, value, _ := strings.Cut(setting, "=")
 			f.sysctls = append(f.sysctls, network.Sysctl{Path: strings.ReplaceAll(path, ".", "/"), Value: strings.Trim(value, `"`)})
 		}
 	}
 	if len(errs) == 0 {
+		addresses, marks, complete := f.now.Addresses, f.now.Marks, f.now.MarkTable
 		f.now = f.wanted
+		f.now.Addresses, f.now.Marks, f.now.MarkTable = addresses, marks, complete
 		f.now.Sysctls = slices.Clone(f.sysctls)
 		f.now.Links = slices.Clone(f.now.Links)
 		for i := range f.now.Links {
@@ -91,6 +95,30 @@ func (f *fakeNetwork) Apply(_ context.Context, ops []network.Op) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isAt finds an address by its prefix.
+func isAt(prefix string) func(network.Address) bool {
+	return func(a network.Address) bool { return a.Prefix.String() == prefix }
+}
+
+// edit carries out an edit of addresses or marks. Those who kept a copy of the
+// state go on with it.
+func (f *fakeNetwork) edit(op string) {
+	named := func(a network.Address) bool {
+		return slices.Contains(strings.Fields(op), a.Prefix.String()) && strings.Contains(op+" ", " dev "+a.Link+" ")
+	}
+	switch {
+	case strings.HasPrefix(op, "ip addr"):
+		f.now.Addresses = slices.DeleteFunc(slices.Clone(f.now.Addresses), named)
+		if i := slices.IndexFunc(f.wanted.Addresses, named); i >= 0 && !strings.HasPrefix(op, "ip addr del") {
+			f.now.Addresses = append(f.now.Addresses, f.wanted.Addresses[i])
+		}
+	case strings.HasPrefix(op, "nft delete table inet dipper_marks"):
+		f.now.Marks, f.now.MarkTable = nil, false
+	case strings.Contains(op, "dipper_marks"):
+		f.now.Marks, f.now.MarkTable = f.wanted.Marks, true
+	}
 }
 
 func (f *fakeNetwork) Watch(context.Context) (<-chan struct{}, error) { return f.foreign, nil }

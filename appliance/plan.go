@@ -26,19 +26,31 @@ type plan struct {
 	control []controlOp
 }
 
-func (p plan) size() int {
-	n := p.network
-	return len(n.Withdraw) + len(n.Prepare) + len(p.table) + len(p.control) + len(n.Expose)
+func (p plan) size() int { return len(p.network.Ops()) + len(p.table) + len(p.control) }
+
+// halves parts a plan: what comes and changes, and behind it what goes.
+func (p plan) halves() (bring, take plan) {
+	bring = p
+	bring.network.Withdraw = nil
+	bring.table, take.table = ipvs.Halves(p.table)
+	take.network.Withdraw = p.network.Withdraw
+	return bring, take
 }
 
 // edits gives the edits as commands, in order.
 func (p plan) edits(yield func(string) bool) {
+	bring, take := ipvs.Halves(p.table)
+	stops, others := sooner(p.control)
+	command := func(op controlOp) string { return op.text }
 	sequence := []iter.Seq[string]{
-		texts(p.network.Withdraw, network.Op.String),
+		texts(p.network.Hide, network.Op.String),
 		texts(p.network.Prepare, network.Op.String),
-		texts(p.table, named),
-		texts(p.control, func(op controlOp) string { return op.text }),
+		texts(stops, command),
+		texts(bring, named),
+		texts(others, command),
 		texts(p.network.Expose, network.Op.String),
+		texts(p.network.Withdraw, network.Op.String),
+		texts(take, named),
 	}
 	for _, part := range sequence {
 		for text := range part {
@@ -123,25 +135,63 @@ func (r *reconciler) planTable(ctx context.Context, want desired) ([]ipvs.Op, []
 	return edits, planControl(beside, want.control), nil
 }
 
-// apply edits the kernel: VIPs that must go first, VIPs that come last, when
-// all that stands behind them is in place.
-func (r *reconciler) apply(ctx context.Context, p plan, want desired) error {
-	var errs []error
-	stage := func(name string, err error) {
-		for _, e := range each(err) {
-			errs = append(errs, fmt.Errorf("%s: %w", name, e))
-		}
-		r.supervisor.Beat()
+// apply edits the kernel in two halves: what comes and changes, and, if goOn
+// says so of what was refused of that, what goes. VIPs come last of all that
+// comes, when what stands behind them is in place, and go first.
+func (r *reconciler) apply(ctx context.Context, p plan, want desired, goOn func(error) bool) error {
+	r.owed = make(map[string]bool)
+	bring, take := p.halves()
+	var err error
+	if take.control, err = r.bring(ctx, bring, want, len(take.table) > 0); !goOn(err) {
+		return err
 	}
-	stage("network", r.network.Apply(ctx, p.network.Withdraw))
-	stage("network", r.network.Apply(ctx, p.network.Prepare))
+	return errors.Join(err, r.take(ctx, take))
+}
+
+// bring applies the first half of a plan. It answers the daemons that cannot
+// start before the other half.
+func (r *reconciler) bring(ctx context.Context, p plan, want desired, more bool) (waiting []controlOp, err error) {
+	r.begin(ctx, p)
+	s := stages{beat: r.supervisor.Beat}
+	s.done("network", r.network.Apply(ctx, p.network.Hide))
+	s.done("network", r.network.Apply(ctx, p.network.Prepare))
 	if want.table != nil {
 		r.claimTable()
 	}
-	stage("ipvs", r.applyTable(ctx, p))
-	stage("serve", r.responders.Set(ctx, want.responders))
-	stage("network", r.network.Apply(ctx, p.network.Expose))
-	return errors.Join(errs...)
+	stops, others := sooner(p.control)
+	s.done("ipvs", r.applyControl(ctx, stops))
+	s.done("ipvs", r.applyTable(ctx, p.table))
+	err = r.applyControl(ctx, others)
+	if more {
+		waiting, err = untilMixedGo(err)
+	}
+	s.done("ipvs", err)
+	s.done("serve", r.responders.Set(ctx, want.responders))
+	s.done("network", r.network.Apply(ctx, p.network.Expose))
+	return waiting, errors.Join(s.errs...)
+}
+
+// take applies the second half of a plan.
+func (r *reconciler) take(ctx context.Context, p plan) error {
+	r.begin(ctx, p)
+	s := stages{beat: r.supervisor.Beat}
+	s.done("network", r.network.Apply(ctx, p.network.Withdraw))
+	s.done("ipvs", r.applyTable(ctx, p.table))
+	s.done("ipvs", r.applyControl(ctx, p.control))
+	return errors.Join(s.errs...)
+}
+
+// stages collects what went wrong in each part of a plan.
+type stages struct {
+	beat func()
+	errs []error
+}
+
+func (s *stages) done(name string, err error) {
+	for _, e := range each(err) {
+		s.errs = append(s.errs, fmt.Errorf("%s: %w", name, e))
+	}
+	s.beat()
 }
 
 // claimTable makes the kernel's table the machine's own until the next boot,
@@ -157,11 +207,9 @@ func (r *reconciler) claimTable() {
 	}
 }
 
-// applyTable edits the kernel's IPVS. Daemons come last: a backup binds what it
-// hears to the real servers that are there (ip_vs_sync.c).
-func (r *reconciler) applyTable(ctx context.Context, p plan) error {
-	r.owed = make(map[string]bool)
-	if len(p.table)+len(p.control) == 0 {
+// applyTable edits the kernel's table.
+func (r *reconciler) applyTable(ctx context.Context, edits []ipvs.Op) error {
+	if len(edits) == 0 {
 		return nil
 	}
 	kernel, err := r.table.get()
@@ -169,15 +217,9 @@ func (r *reconciler) applyTable(ctx context.Context, p plan) error {
 		return err
 	}
 	var errs []error
-	for ops := range slices.Chunk(p.table, batch) {
+	for ops := range slices.Chunk(edits, batch) {
 		errs = append(errs, r.explain(kernel.Apply(ctx, ops)))
 		r.supervisor.Beat()
-	}
-	for _, op := range p.control {
-		if err := op.do(ctx, kernel); err != nil {
-			r.owed[op.text] = true
-			errs = append(errs, fmt.Errorf("%s: %w", op.path, err))
-		}
 	}
 	return errors.Join(errs...)
 }

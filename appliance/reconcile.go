@@ -274,17 +274,22 @@ func (r *reconciler) change(ctx context.Context, edit func(*intent)) (plan, erro
 
 // enact carries out what was prepared. When the kernel refuses anything that
 // it did not refuse before, the intent and the kernel are put back, and the
-// error is an *api.Error that says so.
+// error is an *api.Error that says so. Nothing was taken from clients then: that
+// is done last, and only if nothing was refused.
 func (r *reconciler) enact(ctx context.Context, next prepared) error {
 	before, failing := r.in, r.failing
 	before.leases = maps.Clone(before.leases)
 	r.in = next.in
 	r.leases.Want(ctx, r.in.dhcpLinks())
-	err := r.carryOut(ctx, next.want, next.plan)
-	if slices.ContainsFunc(each(err), raced) {
-		_, err = r.reconcile(ctx) // from what the table is by now
+	news := func(err error) []string {
+		return slices.DeleteFunc(lines(err), func(line string) bool { return failing[line] })
 	}
-	refused := slices.DeleteFunc(lines(err), func(line string) bool { return failing[line] })
+	unrefused := func(err error) bool { return len(news(err)) == 0 }
+	err := r.carryOut(ctx, next.want, next.plan, unrefused)
+	if slices.ContainsFunc(each(err), raced) {
+		_, err = r.reconcileIf(ctx, unrefused) // from what the table is by now
+	}
+	refused := news(err)
 	if len(refused) == 0 {
 		r.publish()
 		return nil
@@ -292,7 +297,7 @@ func (r *reconciler) enact(ctx context.Context, next prepared) error {
 	r.in = before
 	_, undo := r.reconcile(ctx)
 	no := &api.Error{Message: "the kernel refused it, and the configuration before is back", Details: refused}
-	if left := slices.DeleteFunc(lines(undo), func(line string) bool { return failing[line] }); len(left) > 0 {
+	if left := news(undo); len(left) > 0 {
 		no.Message = "the kernel refused it, and part of the way back too"
 		no.Details = append(no.Details, left...)
 	}
@@ -381,8 +386,16 @@ func errNoConfiguration() error {
 }
 
 // reconcile brings the kernel to what r.in asks for and tells the board. It
-// answers the edits that it made.
+// answers the edits that it made. What the kernel refuses hinders nothing else.
 func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
+	return r.reconcileIf(ctx, regardless)
+}
+
+// regardless goes on whatever was refused.
+func regardless(error) bool { return true }
+
+// reconcileIf is reconcile, on a condition: see apply.
+func (r *reconciler) reconcileIf(ctx context.Context, goOn func(error) bool) (plan, error) {
 	if r.in.config == nil && !r.in.seeking {
 		return plan{}, nil // still looking where nothing but the machine is asked
 	}
@@ -393,7 +406,7 @@ func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 		r.report(want, err)
 		return plan{}, err
 	}
-	err = r.carryOut(ctx, want, p)
+	err = r.carryOut(ctx, want, p, goOn)
 	if r.foreignTable == nil {
 		r.watch(ctx) // the table may just have been opened
 	}
@@ -401,15 +414,23 @@ func (r *reconciler) reconcile(ctx context.Context) (plan, error) {
 }
 
 // carryOut applies a plan and tells the board.
-func (r *reconciler) carryOut(ctx context.Context, want desired, p plan) error {
-	r.logEdits(p)
-	err := errors.Join(r.identify(), r.running.saveNameServers(want.nameServers), r.apply(ctx, p, want))
-	r.edits += p.size()
+func (r *reconciler) carryOut(ctx context.Context, want desired, p plan, goOn func(error) bool) error {
+	names := errors.Join(r.identify(), r.running.saveNameServers(want.nameServers))
+	err := errors.Join(names, r.apply(ctx, p, want, func(refused error) bool {
+		return goOn(errors.Join(names, refused))
+	}))
 	r.report(want, err)
 	return err
 }
 
-// editsLogged bounds how many edits of one plan are in the log: at the start
+// begin tells of edits that are about to be made.
+func (r *reconciler) begin(ctx context.Context, p plan) {
+	r.logEdits(p)
+	r.tellPutBack(ctx, p)
+	r.edits += p.size()
+}
+
+// editsLogged bounds how many edits of half a plan are in the log: at the start
 // of a large director there are a hundred thousand.
 const editsLogged = 200
 
@@ -438,13 +459,16 @@ func (r *reconciler) identify() error {
 // withdraw takes the VIPs away, so that nobody sends to a machine that ends.
 func (r *reconciler) withdraw(ctx context.Context) error {
 	r.board.update(func(s *api.Status) { s.State = api.Stopping })
+	isVIP := func(a network.Address) bool { return a.VIP }
 	want := desire(r.in, &r.made).network
-	want.Addresses = slices.DeleteFunc(slices.Clone(want.Addresses), func(a network.Address) bool { return a.VIP })
+	want.Addresses = slices.DeleteFunc(slices.Clone(want.Addresses), isVIP)
 	have, err := r.network.Observe(ctx, want)
 	if err != nil {
 		return fmt.Errorf("withdraw: %w", err)
 	}
-	ops := network.MakePlan(have, want).Withdraw
+	rest := have // nothing else is mended now
+	rest.Addresses = slices.DeleteFunc(slices.Clone(have.Addresses), isVIP)
+	ops := network.MakePlan(have, rest).Withdraw
 	for _, op := range ops {
 		r.log.Info("withdraw: " + op.String())
 	}

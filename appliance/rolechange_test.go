@@ -64,10 +64,10 @@ func TestADirectorBecomesARealServer(t *testing.T) {
 			}
 		}
 		want := []string{
-			"ip addr del 192.168.4.15/32 dev eth0",
-			"ipvsadm -D -t 192.168.4.15:80  # ends the connections of this virtual service: its protocol, address, port and mark cannot be edited",
 			"ipvsadm --stop-daemon master",
 			"ip addr add 192.168.4.15/32 dev lo noprefixroute",
+			"ip addr del 192.168.4.15/32 dev eth0",
+			"ipvsadm -D -t 192.168.4.15:80  # ends the connections of this virtual service: its protocol, address, port and mark cannot be edited",
 		}
 		if diff := cmp.Diff(want, order); diff != "" {
 			t.Errorf("edits (-want +got):\n%s", diff)

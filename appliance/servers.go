@@ -317,7 +317,7 @@ func (r *reconciler) deleteForAMoment(ctx context.Context, table TableKernel, de
 		additions[i].Kind = ipvs.AddRealServer
 	}
 	r.edits += 2 * len(deletions)
-	if err := r.applyTable(ctx, plan{table: deletions}); err != nil {
+	if err := r.applyTable(ctx, deletions); err != nil {
 		return err
 	}
 	limit := r.uptime() + endPatience
@@ -331,5 +331,5 @@ func (r *reconciler) deleteForAMoment(ctx context.Context, table TableKernel, de
 			return ctx.Err()
 		}
 	}
-	return r.applyTable(ctx, plan{table: additions})
+	return r.applyTable(ctx, additions)
 }

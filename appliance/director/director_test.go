@@ -47,7 +47,7 @@ func commands(t *testing.T, cfg *config.Config, leases ...network.Lease) string 
 		bare.Links = append(bare.Links, network.Link{Name: link.Name, Kind: link.Kind, Index: i + 2, Up: true})
 	}
 	plan := network.MakePlan(bare, state)
-	if len(plan.Withdraw) > 0 {
+	if len(plan.Hide)+len(plan.Withdraw) > 0 {
 		t.Errorf("withdraws %v from a machine that has nothing", plan.Withdraw)
 	}
 	var lines []string
@@ -261,9 +261,6 @@ sysctl -w net.ipv4.conf.all.send_redirects=0
 sysctl -w net.ipv4.conf.eth0.send_redirects=0
 ip addr add 192.0.2.5/24 dev eth0
 ip addr add 2001:db8::5/64 dev eth0
-MARKTABLE
-nft 'add element inet dipper_marks ipv4 { 192.0.2.15 . 17 . 7000-7010 : 0x7, 192.0.2.15 . 132 . 7000-7010 : 0x7, 192.0.2.16 . 17 . 0-65535 : 0x7, 192.0.2.16 . 132 . 0-65535 : 0x7, 198.51.100.0/24 . 6 . 80 : 0xa }'
-nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 6 . 80 : 0x7 }'
 -A --protocol-50 192.0.2.17:0 -s wlc
 -A -f 7 -s wlc -p 3600 -M 255.255.255.0
 -a -f 7 -r 192.0.2.100:0 -g -w 1
@@ -272,6 +269,9 @@ nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 6 . 80 : 0x7 }'
 -A -f 10 -s wlc
 -A -f 7 -6 -s wlc
 -a -f 7 -6 -r 192.0.2.100:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum
+MARKTABLE
+nft 'add element inet dipper_marks ipv4 { 192.0.2.15 . 17 . 7000-7010 : 0x7, 192.0.2.15 . 132 . 7000-7010 : 0x7, 192.0.2.16 . 17 . 0-65535 : 0x7, 192.0.2.16 . 132 . 0-65535 : 0x7, 198.51.100.0/24 . 6 . 80 : 0xa }'
+nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 6 . 80 : 0x7 }'
 ip route replace local 2001:db8:5::/64 dev lo proto 68
 ip addr add 192.0.2.15/32 dev eth0 noprefixroute
 ip addr add 192.0.2.16/32 dev eth0 noprefixroute

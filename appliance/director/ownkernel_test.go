@@ -159,20 +159,18 @@ func becomes(t *testing.T, cfg *config.Config) {
 	// the second round sets it.
 	for range 2 {
 		plan := planNetwork(t, net, state)
-		apply(t, net, plan.Withdraw, plan.Prepare)
+		apply(t, net, plan.Hide, plan.Prepare)
 		if err := table.Apply(t.Context(), ipvs.Plan(observe(t, table), want)); err != nil {
 			t.Fatal(err)
 		}
-		apply(t, net, plan.Expose)
+		apply(t, net, plan.Expose, plan.Withdraw)
 	}
 	for _, op := range ipvs.Plan(observe(t, table), want) {
 		t.Errorf("still to do: %s", op)
 	}
 	plan := planNetwork(t, net, state)
-	for _, ops := range [][]network.Op{plan.Withdraw, plan.Prepare, plan.Expose} {
-		for _, op := range ops {
-			t.Errorf("still to do: %s", op)
-		}
+	for _, op := range plan.Ops() {
+		t.Errorf("still to do: %s", op)
 	}
 	adopted, err := Adopt(cfg, observe(t, table))
 	if err != nil {

@@ -38,18 +38,43 @@ func (o Op) Disruptive() string {
 	return ""
 }
 
+// Takes tells whether the operation takes a real server, or a whole service,
+// from clients: it deletes or drains. All others add to the table, or change in
+// place what goes on to serve.
+func (o *Op) Takes() bool {
+	switch o.Kind {
+	case DeleteService, DeleteRealServer:
+		return true
+	case EditRealServer:
+		return o.RealServer.Weight == 0
+	}
+	return false
+}
+
+// Halves parts a plan: what it adds and edits, and behind it what takes
+// something from clients.
+func Halves(plan []Op) (bring, take []Op) {
+	for i := range plan {
+		if plan[i].Takes() {
+			return plan[:i], plan[i:]
+		}
+	}
+	return plan, nil
+}
+
 // Plan returns the operations that lead from the observed to the desired
 // table. It is deterministic, whatever the order of its arguments, and empty
 // when the tables are equal.
 //
-// Whatever the kernel can edit in place is edited in place. Within a service,
-// real servers that can take connections are added and edited first, and then
-// those that lose theirs are edited and deleted, so that a service never runs
-// empty while a real server is replaced. Services that are not desired go
-// last: an interruption leaves too much rather than too little.
+// Whatever the kernel can edit in place is edited in place. Whatever takes
+// nothing from clients comes first, in the order of the table, and then real
+// servers are drained and deleted, and services deleted (Halves): a service
+// never runs empty while a real server is replaced, an interruption leaves too
+// much rather than too little, and who ends halfway, because the kernel refused
+// something, has cut no connection.
 func Plan(observed, desired Table) []Op {
 	have, want := observed.ByKey().Services, desired.ByKey().Services
-	var ops, remove []Op
+	var ops, take, remove []Op
 	if more := desired.entries() - observed.entries(); more > 0 {
 		ops = make([]Op, 0, more) // of a first load, all of them
 	}
@@ -60,13 +85,13 @@ func Plan(observed, desired Table) []Op {
 		case order < 0:
 			remove = append(remove, Op{Kind: DeleteService, Service: have[0].withoutRealServers()})
 		case order > 0:
-			ops = planService(ops, nil, &want[0])
+			ops, take = planService(ops, take, nil, &want[0])
 		default:
-			ops = planService(ops, &have[0], &want[0])
+			ops, take = planService(ops, take, &have[0], &want[0])
 		}
 		have, want = skipFirst(have, want, order, compareServices)
 	}
-	return append(ops, remove...)
+	return append(append(ops, take...), remove...)
 }
 
 // compareFirst compares the first entries of two lists; the end of a list
@@ -114,21 +139,22 @@ func skipEqual[E any](list []E, compare func(a, b *E) int) []E {
 	return list[n:]
 }
 
-// planService appends the operations for one desired service; have is what the
-// kernel holds by its key, nil if nothing.
-func planService(ops []Op, have, want *Service) []Op {
+// planService appends the operations for one desired service, those that take
+// something from clients to take; have is what the kernel holds by its key, nil
+// if nothing.
+func planService(ops, take []Op, have, want *Service) ([]Op, []Op) {
 	service := want.withoutRealServers()
 	if have == nil {
 		ops = append(ops, Op{Kind: AddService, Service: service})
-		return planRealServers(ops, service, nil, want.RealServers)
+		return planRealServers(ops, take, service, nil, want.RealServers)
 	}
 	if !have.sameProperties(want) {
 		ops = append(ops, Op{Kind: EditService, Service: service})
 	}
 	if slices.Equal(have.RealServers, want.RealServers) {
-		return ops
+		return ops, take
 	}
-	return planRealServers(ops, service, have.RealServers, want.RealServers)
+	return planRealServers(ops, take, service, have.RealServers, want.RealServers)
 }
 
 // Shares tells whether a service is equal to another and has the same list of
@@ -144,7 +170,7 @@ func sameList(a, b []RealServer) bool {
 }
 
 // planRealServers appends the operations for the real servers of one service.
-func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
+func planRealServers(ops, take []Op, service Service, have, want []RealServer) ([]Op, []Op) {
 	var serve, drain, remove []Op
 	have, want = ordered(have, compareRealServers), ordered(want, compareRealServers)
 	have, want = skipCommon(have, want, func(a, b *RealServer) bool { return *a == *b })
@@ -163,9 +189,7 @@ func planRealServers(ops []Op, service Service, have, want []RealServer) []Op {
 		}
 		have, want = skipFirst(have, want, order, compareRealServers)
 	}
-	ops = append(ops, serve...)
-	ops = append(ops, drain...)
-	return append(ops, remove...)
+	return append(ops, serve...), append(append(take, drain...), remove...)
 }
 
 func (s *Service) withoutRealServers() Service {

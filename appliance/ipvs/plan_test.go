@@ -123,6 +123,22 @@ ipvsadm -D -t 192.168.4.15:80`,
 			want:     `ipvsadm -E -t 192.168.4.15:80 -s wrr`,
 		},
 		{
+			name: "what takes from clients comes behind all that does not",
+			observed: tableOf(
+				web("wrr", rs("192.168.4.100:80", 1), rs("192.168.4.101:80", 1)),
+				Service{Key: Key{Protocol: UDP, Address: netip.MustParseAddr("192.168.4.15"), Port: 53}, Scheduler: "rr"}, v6),
+			desired: tableOf(web("wrr", rs("192.168.4.100:80", 0), rs("192.168.4.200:80", 1)),
+				Service{Key: v6.Key, Scheduler: "wlc"}, mark),
+			want: `
+ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.200:80 -g -w 1
+ipvsadm -E -u [2001:db8::15]:53 -s wlc
+ipvsadm -A -f 7 -6 -s fo
+ipvsadm -e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 0
+ipvsadm -d -t 192.168.4.15:80 -r 192.168.4.101:80
+ipvsadm -d -u [2001:db8::15]:53 -r [2001:db8::100]:53
+ipvsadm -D -u 192.168.4.15:53`,
+		},
+		{
 			name:    "a service twice counts once",
 			desired: tableOf(web("wrr"), web("wrr")),
 			want:    `ipvsadm -A -t 192.168.4.15:80 -s wrr`,
@@ -192,7 +208,12 @@ func TestPlanConverges(t *testing.T) {
 		if err := kernel.Apply(t.Context(), Plan(Table{}, observed)); err != nil {
 			t.Fatalf("load %v: %v", observed, err)
 		}
-		for _, op := range Plan(observed, desired) {
+		plan := Plan(observed, desired)
+		bring, take := Halves(plan)
+		if slices.ContainsFunc(bring, takes) || slices.ContainsFunc(take, func(o Op) bool { return !takes(o) }) {
+			t.Fatalf("from\n%sto\n%sthe plan is in no halves: %v, %v", observed, desired, bring, take)
+		}
+		for _, op := range plan {
 			if err := kernel.Apply(t.Context(), []Op{op}); err != nil {
 				t.Fatalf("from\n%sto\n%s%v", observed, desired, err)
 			}
@@ -212,6 +233,8 @@ func TestPlanConverges(t *testing.T) {
 		}
 	}
 }
+
+func takes(o Op) bool { return o.Takes() }
 
 // ranEmpty finds a service without real servers that has some both before and
 // after.

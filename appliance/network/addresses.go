@@ -19,10 +19,23 @@ const leaseSlack = 5 * time.Second
 
 // addressPlan is what must happen to addresses.
 type addressPlan struct {
-	withdraw []Op // VIPs that go
+	hide     []Op // VIPs that go before anything else changes
 	set      []Op // own addresses that come or change
 	remove   []Op // own addresses that go
 	expose   []Op // VIPs that come or change, and announcements
+	withdraw []Op // VIPs that go
+}
+
+// hideFirst has the VIPs on links without neighbours go before anything else.
+func (p *addressPlan) hideFirst(links []Link) {
+	p.withdraw = slices.DeleteFunc(p.withdraw, func(op Op) bool {
+		name := op.subject()
+		hidden := slices.ContainsFunc(links, func(l Link) bool { return l.Name == name && l.Kind == Fallback })
+		if hidden {
+			p.hide = append(p.hide, op)
+		}
+		return hidden
+	})
 }
 
 // planAddresses compares addresses; the states have the same link names.
@@ -35,10 +48,10 @@ func planAddresses(observed, desired State) addressPlan {
 			continue
 		}
 		switch {
-		case have.VIP:
-			p.withdraw = append(p.withdraw, deleteAddress{have})
 		case have.Prefix.Addr().Is6() && len(wants[have.host()]) > 0:
 			// It comes back with another prefix length: see clash.
+		case have.VIP:
+			p.withdraw = append(p.withdraw, deleteAddress{have})
 		default:
 			p.remove = append(p.remove, deleteAddress{have})
 		}
@@ -126,11 +139,11 @@ func sameForm(have, want Address) bool {
 }
 
 // clash removes an IPv6 address that is about to come back with another prefix
-// length. VIPs are withdrawn by then.
+// length: a link has it only once.
 func clash(want Address, has addressIndex) []Op {
 	var ops []Op
 	for _, have := range has[want.host()] {
-		if want.Prefix.Addr().Is6() && have.Prefix != want.Prefix && !have.VIP {
+		if want.Prefix.Addr().Is6() && have.Prefix != want.Prefix {
 			ops = append(ops, deleteAddress{have})
 		}
 	}

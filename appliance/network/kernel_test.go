@@ -27,10 +27,8 @@ func open(t *testing.T) *Kernel {
 func reach(t *testing.T, k *Kernel, desired State) []string {
 	t.Helper()
 	plan := planFor(t, k, desired)
-	for _, ops := range [][]Op{plan.Withdraw, plan.Prepare, plan.Expose} {
-		if err := k.Apply(t.Context(), ops); err != nil {
-			t.Fatalf("apply:\n%s\nerror: %v\n%s", strings.Join(text(plan), "\n"), err, run(t, "ip -6 route")+run(t, "ip -6 addr"))
-		}
+	if err := k.Apply(t.Context(), plan.Ops()); err != nil {
+		t.Fatalf("apply:\n%s\nerror: %v\n%s", strings.Join(text(plan), "\n"), err, run(t, "ip -6 route")+run(t, "ip -6 addr"))
 	}
 	return text(plan)
 }
@@ -399,10 +397,8 @@ func randomState(r *rand.Rand) State {
 
 func text(p Plan) []string {
 	var lines []string
-	for _, ops := range [][]Op{p.Withdraw, p.Prepare, p.Expose} {
-		for _, op := range ops {
-			lines = append(lines, op.String())
-		}
+	for _, op := range p.Ops() {
+		lines = append(lines, op.String())
 	}
 	return lines
 }

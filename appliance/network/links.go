@@ -442,18 +442,3 @@ func (p *linkPlan) reachable(desired State) State {
 	})
 	return desired
 }
-
-// before gives ops on addresses the names that links have before arrange.
-func (p *linkPlan) before(ops []Op) []Op {
-	present := make(map[string]string)
-	for from, to := range p.renamed {
-		present[to] = from
-	}
-	for i, op := range ops {
-		if o, ok := op.(deleteAddress); ok {
-			o.Link = cmp.Or(present[o.Link], o.Link)
-			ops[i] = o
-		}
-	}
-	return ops
-}

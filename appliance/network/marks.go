@@ -199,34 +199,56 @@ func (m Mark) compare(other Mark) int {
 		cmp.Compare(m.Prefix.Bits(), other.Prefix.Bits()), cmp.Compare(m.Protocol, other.Protocol), cmp.Compare(m.First, other.First), cmp.Compare(m.Last, other.Last))
 }
 
-// planMarks gives the edits of the maps: those that go first, since what
-// comes may overlap with it.
-func planMarks(observed, desired State) []Op {
+// markPlan is what must happen to the maps.
+type markPlan struct {
+	set    []Op // marks that come or change, and those that are in their way
+	remove []Op // marks that go
+}
+
+// planMarks compares marks. Those that go do so when what is to take their
+// packets is there, unless they are in the way of others.
+func planMarks(observed, desired State) markPlan {
 	have, want := marksByKey(observed.Marks), marksByKey(desired.Marks)
-	var ops []Op
+	var p markPlan
 	switch {
 	case len(desired.Marks) == 0 && observed.MarkTable:
-		return []Op{deleteMarkTable{}}
+		return markPlan{remove: []Op{deleteMarkTable{}}}
 	case len(desired.Marks) == 0:
-		return nil
+		return markPlan{}
 	case !observed.MarkTable:
-		ops, have = []Op{addMarkTable{}}, nil
+		p.set, have = []Op{addMarkTable{}}, nil
 	}
 	for _, family := range markFamilies() {
-		var edits []markEdit
-		for _, key := range sortedMarks(have, family) {
-			if now, wanted := want[key]; !wanted || now != have[key] {
-				edits = append(edits, markEdit{remove: true, Mark: have[key]})
-			}
-		}
+		var come []Mark
 		for _, key := range sortedMarks(want, family) {
 			if before, held := have[key]; !held || before != want[key] {
-				edits = append(edits, markEdit{Mark: want[key]})
+				come = append(come, want[key])
 			}
 		}
-		ops = append(ops, editsOf(family, edits)...)
+		var set, remove []markEdit
+		for _, key := range sortedMarks(have, family) {
+			now, wanted := want[key]
+			switch edit := (markEdit{remove: true, Mark: have[key]}); {
+			case wanted && now == have[key]:
+			case slices.ContainsFunc(come, have[key].overlaps):
+				set = append(set, edit)
+			default:
+				remove = append(remove, edit)
+			}
+		}
+		for _, m := range come {
+			set = append(set, markEdit{Mark: m})
+		}
+		p.set = append(p.set, editsOf(family, set)...)
+		p.remove = append(p.remove, editsOf(family, remove)...)
 	}
-	return ops
+	return p
+}
+
+// overlaps tells whether two marks want the same packets: a map holds one of
+// them.
+func (m Mark) overlaps(other Mark) bool {
+	return m.Protocol == other.Protocol && m.First <= other.Last && other.First <= m.Last && m.Prefix.Overlaps(other.Prefix)
 }
 
 func marksByKey(marks []Mark) map[Mark]Mark {

@@ -27,12 +27,15 @@ func TestPlanMarks(t *testing.T) {
 	}{
 		{"nothing", State{}, State{}, ""},
 		{"the same", ready(web, range6), State{Marks: []Mark{range6, web}}, ""},
-		{"the last goes", ready(web), State{}, "nft delete table inet dipper_marks"},
+		{"the last goes", ready(web), State{}, "then nft delete table inet dipper_marks"},
 		{"another value", ready(web, range6), State{Marks: []Mark{mark("192.168.4.15/32", 6, 80, 80, 8), range6}},
 			"nft 'delete element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 }; add element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 : 0x8 }'"},
 		{"one comes, one goes", ready(web), State{Marks: []Mark{range6}}, `
-nft 'delete element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 }'
-nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 17 . 8000-8010 : 0x80000000 }'`},
+nft 'add element inet dipper_marks ipv6 { 2001:db8:5::/64 . 17 . 8000-8010 : 0x80000000 }'
+then nft 'delete element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 }'`},
+		{"one is in the way, another goes", ready(web, mark("192.168.4.16/32", 6, 80, 80, 7)), State{Marks: []Mark{mark("192.168.4.0/28", 6, 80, 90, 7)}}, `
+nft 'delete element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 }; add element inet dipper_marks ipv4 { 192.168.4.0/28 . 6 . 80-90 : 0x7 }'
+then nft 'delete element inet dipper_marks ipv4 { 192.168.4.16 . 6 . 80 }'`},
 		{"first", State{}, State{Marks: []Mark{web}}, `
 nft 'add table inet dipper_marks; delete table inet dipper_marks; add table inet dipper_marks; ` +
 			`add map inet dipper_marks ipv4 { type ipv4_addr . inet_proto . inet_service : mark; flags interval; }; ` +
@@ -46,8 +49,12 @@ nft 'add table inet dipper_marks; delete table inet dipper_marks; add table inet
 nft 'add element inet dipper_marks ipv4 { 192.168.4.15 . 6 . 80 : 0x7 }'`},
 	} {
 		var got []string
-		for _, op := range planMarks(tt.observed, tt.desired) {
+		p := planMarks(tt.observed, tt.desired)
+		for _, op := range p.set {
 			got = append(got, op.String())
+		}
+		for _, op := range p.remove {
+			got = append(got, "then "+op.String())
 		}
 		if diff := cmp.Diff(strings.TrimSpace(tt.want), strings.Join(got, "\n")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
@@ -60,7 +67,7 @@ func TestPlanMarksInBatches(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, mark(fmt.Sprintf("10.0.%d.%d/32", i/256, i%256), 6, 80, 90, 7))
 	}
-	if ops := planMarks(State{MarkTable: true}, State{Marks: many}); len(ops) != 4 {
+	if ops := planMarks(State{MarkTable: true}, State{Marks: many}).set; len(ops) != 4 {
 		t.Errorf("%d transactions, want 4 of up to 256", len(ops))
 	}
 }
@@ -97,12 +104,6 @@ func randomMark(r *rand.Rand) Mark {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// overlapping says that two marks want the same packets, which the
-// configuration refuses.
-func (m Mark) overlapping(other Mark) bool {
-	return m.Protocol == other.Protocol && m.Prefix.Overlaps(other.Prefix) && m.First <= other.Last && other.First <= m.Last
-}
-
 // TestMarksSettleInNamespace goes through random states: what was applied is
 // read back the same, and nft lists it as our words say.
 func TestMarksSettleInNamespace(t *testing.T) {
@@ -115,7 +116,7 @@ func TestMarksSettleInNamespace(t *testing.T) {
 		var state State
 		for range r.IntN(40) {
 			m := randomMark(r)
-			if !slices.ContainsFunc(state.Marks, m.overlapping) {
+			if !slices.ContainsFunc(state.Marks, m.overlaps) {
 				state.Marks = append(state.Marks, m)
 			}
 		}

@@ -73,8 +73,8 @@ type Link struct {
 type Address struct {
 	Link   string
 	Prefix netip.Prefix
-	// VIP marks a virtual IP: applied after everything else, withdrawn first,
-	// never a source address of the machine's own traffic if avoidable, and
+	// VIP marks a virtual IP: applied after everything else, withdrawn before
+	// what stands behind it goes, never a source address of the machine's own traffic if avoidable, and
 	// without duplicate address detection, because it moves between machines.
 	VIP bool
 	// Announce sends gratuitous ARP or an unsolicited neighbour advertisement

@@ -2,16 +2,21 @@ package network
 
 import (
 	"slices"
+	"strings"
 )
 
 // Plan is the smallest set of edits from an observed to a desired State, in
-// the order that hurts nobody. What stands behind the VIPs changes between
-// Withdraw and Expose.
+// the order that hurts nobody. What stands behind the VIPs comes between Prepare
+// and Expose, and goes after Withdraw.
 type Plan struct {
-	Withdraw []Op // VIPs that must go
+	Hide     []Op // VIPs that go before the settings that keep quiet about them
 	Prepare  []Op // sysctls, links, FOU ports, addresses, routes, clamps
-	Expose   []Op // VIPs that come, and their announcements
+	Expose   []Op // marks and VIPs that come, and their announcements
+	Withdraw []Op // VIPs and marks that go
 }
+
+// Ops gives all edits in order.
+func (p Plan) Ops() []Op { return slices.Concat(p.Hide, p.Prepare, p.Expose, p.Withdraw) }
 
 // MakePlan compares. It is pure and deterministic: equal states give equal
 // plans. What hangs on a link that does not exist is left out; the plan then
@@ -23,9 +28,13 @@ func MakePlan(observed, desired State) Plan {
 	desired = links.reachable(desired)
 	global, perLink := planSysctls(observed.Sysctls, desired.Sysctls, links.fresh)
 	addresses := planAddresses(observed, desired)
+	if reveals(global) {
+		addresses.hideFirst(observed.Links)
+	}
 	routes := planRoutes(observed.Routes, desired)
+	marks := planMarks(observed, desired)
 	return Plan{
-		Withdraw: links.before(slices.Concat(addresses.withdraw, routes.withdraw)),
+		Hide: addresses.hide,
 		Prepare: slices.Concat(
 			global, // before links are made: these inherit from conf/default
 			links.arrange,
@@ -38,10 +47,19 @@ func MakePlan(observed, desired State) Plan {
 			routes.remove,
 			addresses.remove,
 			planClamps(observed.MSSClamps, desired.MSSClamps),
-			planMarks(observed, desired),
 		),
-		Expose: slices.Concat(routes.expose, addresses.expose),
+		Expose:   slices.Concat(marks.set, routes.expose, addresses.expose),
+		Withdraw: slices.Concat(addresses.withdraw, routes.withdraw, marks.remove),
 	}
+}
+
+// reveals tells whether settings change that keep a machine from answering ARP
+// for the VIPs of links that have no neighbours, a real server's.
+func reveals(settings []Op) bool {
+	return slices.ContainsFunc(settings, func(op Op) bool {
+		o, is := op.(setSysctl)
+		return is && strings.HasSuffix(o.Path, "/arp_ignore")
+	})
 }
 
 // complete adds to a desired State what this package itself depends on.

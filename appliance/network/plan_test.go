@@ -30,7 +30,7 @@ func vip(link, prefix string) Address {
 }
 
 // TestPlan holds plans as an administrator would type them. "--" stands
-// between withdrawing, preparing and exposing.
+// between hiding, preparing and exposing, and before what is withdrawn.
 func TestPlan(t *testing.T) {
 	vlan := func(name, parent string, id int) Link {
 		return Link{Name: name, Kind: VLAN, Parent: parent, VLANID: id}
@@ -57,13 +57,14 @@ func TestPlan(t *testing.T) {
 			desired: State{Links: []Link{{Name: "eth0", Kind: Physical}}, Addresses: []Address{vip("eth0", "192.168.4.16/32")},
 				Routes: []Route{{To: netip.MustParsePrefix("192.168.6.0/24"), Local: true}, {To: netip.MustParsePrefix("192.168.6.0/24"), Link: "eth0"}}},
 			want: `
-				ip addr del 192.168.4.15/32 dev eth0
-				ip route del local 192.168.5.0/24 dev lo proto 68
 				--
 				ip route replace 192.168.6.0/24 dev eth0 proto 68
 				--
 				ip route replace local 192.168.6.0/24 dev lo proto 68
-				ip addr add 192.168.4.16/32 dev eth0 noprefixroute`,
+				ip addr add 192.168.4.16/32 dev eth0 noprefixroute
+				--
+				ip addr del 192.168.4.15/32 dev eth0
+				ip route del local 192.168.5.0/24 dev lo proto 68`,
 		},
 		{
 			name:     "what the kernel makes of a setting by itself",
@@ -78,10 +79,38 @@ func TestPlan(t *testing.T) {
 			desired: State{Links: []Link{{Name: "eth0", Kind: Physical}},
 				Addresses: []Address{own("eth0", "192.168.4.5/24"), {Link: "eth0", Prefix: netip.MustParsePrefix("192.168.4.16/32"), VIP: true, Announce: true}}},
 			want: `
-				ip addr del 192.168.4.15/32 dev eth0
 				-- --
 				ip addr add 192.168.4.16/32 dev eth0 noprefixroute
-				arping -U -I eth0 192.168.4.16`,
+				arping -U -I eth0 192.168.4.16
+				--
+				ip addr del 192.168.4.15/32 dev eth0`,
+		},
+		{
+			name: "a real server becomes a director: it would answer ARP for its VIPs before it has services",
+			observed: State{Links: []Link{{Name: "lo", Kind: Fallback, Index: 1, Up: true}, eth(2, "eth0", true)},
+				Addresses: []Address{vip("lo", "192.168.4.15/32")}, Sysctls: []Sysctl{{Path: "net/ipv4/conf/all/arp_ignore", Value: "1"}}},
+			desired: State{Links: []Link{{Name: "eth0", Kind: Physical}},
+				Addresses: []Address{vip("eth0", "192.168.4.15/32")}, Sysctls: []Sysctl{{Path: "net/ipv4/conf/all/arp_ignore", Value: "0"}}},
+			want: `
+				ip addr del 192.168.4.15/32 dev lo
+				--
+				sysctl -w net.ipv4.conf.all.arp_ignore=0
+				--
+				ip addr add 192.168.4.15/32 dev eth0 noprefixroute`,
+		},
+		{
+			name: "a director becomes a real server: it has the VIP in silence before it stops to announce it",
+			observed: State{Links: []Link{{Name: "lo", Kind: Fallback, Index: 1, Up: true}, eth(2, "eth0", true)},
+				Addresses: []Address{vip("eth0", "192.168.4.15/32")}, Sysctls: []Sysctl{{Path: "net/ipv4/conf/all/arp_ignore", Value: "0"}}},
+			desired: State{Links: []Link{{Name: "lo", Kind: Fallback}, {Name: "eth0", Kind: Physical}},
+				Addresses: []Address{vip("lo", "192.168.4.15/32")}, Sysctls: []Sysctl{{Path: "net/ipv4/conf/all/arp_ignore", Value: "1"}}},
+			want: `
+				--
+				sysctl -w net.ipv4.conf.all.arp_ignore=1
+				--
+				ip addr add 192.168.4.15/32 dev lo noprefixroute
+				--
+				ip addr del 192.168.4.15/32 dev eth0`,
 		},
 		{
 			name: "names change places, and a stranger is in the way",
@@ -96,7 +125,6 @@ func TestPlan(t *testing.T) {
 				Addresses: []Address{own("lan", "192.168.4.5/24")},
 			},
 			want: `
-				ip addr del 192.0.2.1/32 dev eth0
 				--
 				ip link set lan name was4
 				ip link set eth1 name lan
@@ -104,7 +132,8 @@ func TestPlan(t *testing.T) {
 				sysctl -w net.ipv4.conf.lan.rp_filter=0
 				ip link set lan up
 				ip addr add 192.168.4.5/24 dev lan
-				--`,
+				-- --
+				ip addr del 192.0.2.1/32 dev eth1`,
 		},
 		{
 			name:     "two names swap",
@@ -276,6 +305,17 @@ func TestPlan(t *testing.T) {
 				ip addr add 2001:db8::15/128 dev eth0 nodad noprefixroute valid_lft forever preferred_lft 0`,
 		},
 		{
+			name: "an IPv6 VIP becomes an own address, which the link has only once",
+			observed: State{Links: []Link{eth(2, "eth0", true)}, Sysctls: []Sysctl{{Path: "net/ipv6/conf/eth0/accept_dad", Value: "0"}},
+				Addresses: []Address{vip("eth0", "2001:db8::15/128")}},
+			desired: State{Links: []Link{{Name: "eth0", Kind: Physical}}, Addresses: []Address{own("eth0", "2001:db8::15/64")}},
+			want: `
+				--
+				ip addr del 2001:db8::15/128 dev eth0
+				ip addr add 2001:db8::15/64 dev eth0
+				--`,
+		},
+		{
 			name: "forwarding is copied to all links by the kernel",
 			observed: State{Links: []Link{eth(2, "eth0", true)}, Sysctls: []Sysctl{
 				{Path: "net/ipv4/ip_forward", Value: "0"}, {Path: "net/ipv4/conf/eth0/forwarding", Value: "0"}, {Path: "net/ipv4/conf/eth0/rp_filter", Value: "0"},
@@ -336,7 +376,11 @@ func sections(p Plan) []string {
 		}
 		return out
 	}
-	return slices.Concat(lines(p.Withdraw), []string{"--"}, lines(p.Prepare), []string{"--"}, lines(p.Expose))
+	all := slices.Concat(lines(p.Hide), []string{"--"}, lines(p.Prepare), []string{"--"}, lines(p.Expose))
+	if len(p.Withdraw) > 0 {
+		all = append(append(all, "--"), lines(p.Withdraw)...)
+	}
+	return all
 }
 
 // TestPlanIsPure plans random states twice, and leaves them as they were.
