@@ -149,6 +149,32 @@ func TestCommitTellsWhatOperatorsOverride(t *testing.T) {
 	})
 }
 
+// TestLockOutIsTold before it is committed, by commit check and compare: that
+// nobody can log in as admin, and whose own session that ends.
+func TestLockOutIsTold(t *testing.T) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+	users := pair + "management: {ssh: {users: {anna: {role: admin, keys: [" + key + "]}}}}\n"
+	bubble(t, users, func(t *testing.T, m *machine, b *backend) {
+		const none, own = "management.ssh.users: nobody can log in over SSH any more", "management.ssh.users.anna: your own session ends with this commit"
+		for from, want := range map[string][]string{"192.0.2.1": {none, own}, "console": {none}} {
+			actor := api.Actor{User: "anna", Role: api.Admin, Session: "of " + from, From: from, Fingerprint: "SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8"}
+			anna := api.WithActor(t.Context(), actor)
+			c := candidateOf(t, anna, b, "delete management ssh users anna keys")
+			checked, err := b.Commit(anna, c.ID, api.CommitOptions{CheckOnly: true})
+			compared, noComparison := b.CompareCandidate(anna, c.ID, "running")
+			if err != nil || noComparison != nil {
+				t.Fatal(err, noComparison)
+			}
+			for _, got := range [][]string{checked.Warnings, compared.Warnings} {
+				got = slices.DeleteFunc(got, func(w string) bool { return !strings.Contains(w, "management.") })
+				if !slices.Equal(got, want) {
+					t.Errorf("from %s: warnings %q, want %q", from, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestSecondCommitterIsTold(t *testing.T) {
 	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
 		anna, bert := as(t, "anna", "s1"), as(t, "bert", "s2")
