@@ -93,9 +93,12 @@ func TestKernelConnections(t *testing.T) {
 	}
 }
 
-// TestKernelWatch edits the table beside a watch, with the real ipvsadm.
+// TestKernelWatch edits the table, and what the kernel has beside it, beside a
+// watch, with the real ipvsadm.
 func TestKernelWatch(t *testing.T) {
 	k, space := live(t)
+	command(t, space, "ip", "link", "add", "eth0", "up", "type", "dummy")
+	command(t, space, "ip", "address", "add", "192.168.4.10/24", "dev", "eth0")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	m := NewMirror(k)
@@ -114,6 +117,9 @@ func TestKernelWatch(t *testing.T) {
 		"-e -t 192.168.4.15:80 -r 192.168.4.100:80 -g -w 2",
 		"-D -t 192.168.4.15:80",
 		"-A -f 7 -s wlc",
+		"--set 600 0 0",
+		"--start-daemon master --mcast-interface eth0",
+		"--stop-daemon master",
 		"-C",
 	} {
 		start := time.Now()
