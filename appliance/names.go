@@ -63,7 +63,7 @@ func (b *backend) configuredNames(q api.NamesQuery) ([]api.Completion, error) {
 		services := in.config.Services
 		first := sort.Search(len(services), func(i int) bool { return services[i].Name >= q.Prefix })
 		return take(services[first:], q, func(s config.Service) api.Completion {
-			return api.Completion{Word: s.Name, State: serviceState(s)}
+			return api.Completion{Word: s.Name, State: in.stateOf(s)}
 		}), nil
 	}
 	first := sort.Search(len(index.servers), func(i int) bool { return index.servers[i].name >= q.Prefix })
@@ -72,12 +72,27 @@ func (b *backend) configuredNames(q api.NamesQuery) ([]api.Completion, error) {
 	}), nil
 }
 
-func serviceState(s config.Service) string {
+// stateOf is where a service listens, and how many of its real servers are to
+// take connections.
+func (in *intent) stateOf(s config.Service) string {
+	taking := 0
+	for _, r := range s.RealServers {
+		weight := r.Weight
+		if v, said := in.verbs[idOf(s.Name, r)]; said {
+			weight = v.weight()
+		}
+		if weight > 0 {
+			taking++
+		}
+	}
 	where := fmt.Sprintf("fwmark %d", s.FWMark)
 	if len(s.Listen) > 0 {
 		where = s.Listen[0].String()
 	}
-	return fmt.Sprintf("%s, %d real servers", where, len(s.RealServers))
+	if len(s.RealServers) == 1 {
+		return fmt.Sprintf("%s, %d of 1 real server", where, taking)
+	}
+	return fmt.Sprintf("%s, %d of %d real servers", where, taking, len(s.RealServers))
 }
 
 // serverIndex finds real servers by the beginning of their names. It is made

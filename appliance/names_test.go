@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 			q    api.NamesQuery
 			want []api.Completion
 		}{
-			{api.NamesQuery{Kind: "service"}, []api.Completion{{Word: "web", State: "192.168.4.15:80, 2 real servers"}}},
+			{api.NamesQuery{Kind: "service"}, []api.Completion{{Word: "web", State: "192.168.4.15:80, 2 of 2 real servers"}}},
 			{api.NamesQuery{Kind: "service", Prefix: "x"}, []api.Completion{}},
 			{api.NamesQuery{Kind: "server", Prefix: "192.168.4.2"}, []api.Completion{{Word: "192.168.4.200:80", State: "web, weight 2"}}},
 			{api.NamesQuery{Kind: "server", Limit: 1}, []api.Completion{{Word: "192.168.4.100:80", State: "web, weight 1"}}},

@@ -272,6 +272,7 @@ func TestRefused(t *testing.T) {
 		{"delete", "       ^", `nothing to delete`},
 		{"rename services web www", "                        ^", `the new name is missing: expected PATH to NAME`},
 		{"rename services web scheduler to www", "                    ^", `this has no name of yours`},
+		{"rename services web to web", "                       ^", `web is its name already`},
 		{"rename services web to www2!", "                       ^", `the name "www2!" has the character '!'`},
 		{"copy services web real-servers 192.168.4.100 to 192.168.4.100:80", "                                                ^", `192.168.4.100:80 is there already`},
 		{"insert services web before dns", "                ^", `what is here is in no order of yours`},
@@ -331,6 +332,15 @@ func TestSecretsCompared(t *testing.T) {
 		if back := edited(t, a, strings.Join(Changes(View{Secrets: true}, a, b), "\n")); !back.Equal(b) {
 			t.Errorf("%s: the commands lead to\n%s", tc.edit, back.YAML())
 		}
+	}
+}
+
+// TestSecretAsJSON: what stands for it is readable, and not escaped as for HTML.
+func TestSecretAsJSON(t *testing.T) {
+	d := edited(t, New(), `set management ssh users anna password-hash "$2y$10$abcdefghijklmnopqrstuuN0AWmhDMBaKRXpAJJmWJ2Mh9bnlIuHa"`)
+	text, err := d.JSON(View{}, "management", "ssh", "users", "anna", "password-hash")
+	if want := "\"<secret>\"\n"; err != nil || string(text) != want {
+		t.Errorf("got %s, %v, want %s", text, err, want)
 	}
 }
 

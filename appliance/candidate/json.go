@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"dipper/appliance/config"
 )
@@ -66,10 +67,14 @@ func (v View) jsonValue(n *node) string {
 	return jsonText(text)
 }
 
+// jsonText writes a text as it is: nothing of it stands in HTML, where "<secret>"
+// would have to be escaped.
 func jsonText(text string) string {
-	encoded, err := json.Marshal(text)
-	if err != nil {
+	var encoded strings.Builder
+	e := json.NewEncoder(&encoded)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(text); err != nil {
 		panic("BUG: a text that JSON does not take: " + err.Error())
 	}
-	return string(encoded)
+	return strings.TrimSuffix(encoded.String(), "\n")
 }

@@ -16,8 +16,12 @@ func (d *Document) Rename(words ...string) error {
 
 func (e *draft) rename(words []string) error {
 	at, renamed, other, err := e.target(words)
-	if err == nil && other != nil && other != at.node() {
+	switch {
+	case err != nil:
+	case other != nil && other != at.node():
 		err = taken(words, renamed)
+	case renamed.name == at.node().name:
+		err = &WordError{Word: lastIndex(words, "to") + 1, Problem: renamed.name + " is its name already"}
 	}
 	if err != nil {
 		return err

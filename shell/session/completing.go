@@ -72,14 +72,22 @@ func (c *conversation) values(ctx context.Context, before *grammar.Call[verb], a
 		words := append(slices.Clone(asked.Before), word)
 		return c.API.CompleteConfig(ctx, "running", api.CompleteQuery{Words: words, Limit: maxOffered + 1})
 	}
+	if kind == kindIPVSAdm {
+		words, names := ipvsadmWords(c.Actor.Role, asked.Before)
+		if names == "" {
+			return words, nil
+		}
+		kind = names
+	}
 	return c.API.Names(ctx, api.NamesQuery{Kind: kind, Prefix: word, Limit: maxOffered + 1})
 }
 
-// Kinds of arguments that are paths of the configuration; the others are those
-// of api.NamesQuery.
+// Kinds of arguments that are paths of the configuration or ipvsadm's; the others
+// are those of api.NamesQuery.
 const (
-	kindPath = "path" // below a level; an api.EditKind may follow
-	kindTop  = "top-path"
+	kindPath    = "path" // below a level; an api.EditKind may follow
+	kindTop     = "top-path"
+	kindIPVSAdm = "ipvsadm"
 )
 
 // Complete extends the line as far as it can only go one way, and lists the

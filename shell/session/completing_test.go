@@ -228,3 +228,36 @@ func BenchmarkComplete(b *testing.B) {
 		}
 	}
 }
+
+// TestCompletesIPVSAdm: its commands, as far as the role may, then the options of
+// the one that stands there, and the values that the appliance knows.
+func TestCompletesIPVSAdm(t *testing.T) {
+	for _, tt := range []struct {
+		role       api.Role
+		line, want string
+	}{
+		{api.Viewer, "ipvsadm -", "-L -S -h"},
+		{api.Operate, "ipvsadm -", "-L -S -Z -h"},
+		{api.Admin, "ipvsadm ", "-A -E -D -a -e -d -C -R -L -S -Z --set --start-daemon --stop-daemon -h"},
+		{api.Admin, "ipvsadm --s", "--set --start-daemon --stop-daemon"},
+		{api.Admin, "ipvsadm -A -t 192.168.4.15:80 -s ", "wlc wrr"},
+		{api.Admin, "ipvsadm -A -t 192.168.4.15:80 -s w", "wlc wrr"},
+		{api.Admin, "ipvsadm -A -t ", ""},
+		{api.Admin, "ipvsadm -A -t 192.168.4.15:80 -", "-s -p -M -o -b"},
+		{api.Admin, "ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.1", "192.168.4.100"},
+		{api.Admin, "ipvsadm -a -t 192.168.4.15:80 -r 192.168.4.100 -", "-g -i -m -w -x -y"},
+		{api.Viewer, "ipvsadm -L --st", "--stats"},
+		{api.Viewer, "ipvsadm -Ln --ra", "--rate"},
+		{api.Viewer, "ipvsadm -h ", ""},
+		{api.Viewer, "ipvsadm nonsense -", ""},
+	} {
+		c := &conversation{Session: &Session{API: newFake(), Actor: api.Actor{Role: tt.role}}}
+		o, err := c.offers(t.Context(), tt.line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(o.words(), " "); got != tt.want {
+			t.Errorf("%s: %q\n got %s\nwant %s", tt.role, tt.line, got, tt.want)
+		}
+	}
+}

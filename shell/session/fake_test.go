@@ -237,6 +237,7 @@ func (f *fake) Names(_ context.Context, q api.NamesQuery) ([]api.Completion, err
 		"interface": {{Word: "eth0", State: "up"}, {Word: "lo", State: "up"}},
 		"revision":  {{Word: "7", Help: "alice: new web server"}, {Word: "6", Help: "boot"}},
 		"program":   {{Word: "ps"}},
+		"scheduler": {{Word: "wlc"}, {Word: "wrr"}},
 	}[q.Kind]
 	first, _ := slices.BinarySearch(f.manyNames, q.Prefix)
 	for _, n := range f.manyNames[first:min(len(f.manyNames), first+q.Limit)] {

@@ -3,59 +3,11 @@ package session
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 
-	"dipper/appliance/api"
 	"dipper/shell/grammar"
 )
-
-// ipvsadm runs the appliance's ipvsadm with the words as they are.
-func ipvsadm(ctx context.Context, c *call) error {
-	argv := append([]string{"ipvsadm"}, c.Texts("arguments")...)
-	if need := ipvsadmRole(argv[1:]); !grammar.Allows(c.Actor.Role, need) {
-		words := c.Words("arguments")
-		return &grammar.Refused{Need: need, Mistake: grammar.Mistake{
-			Start: words[0].Start, End: words[0].End,
-			Problem: fmt.Sprintf("ipvsadm %s: this needs the role %s, and yours is %s", words[0].Text, need, c.Actor.Role),
-			Hint:    "-L shows the table",
-		}}
-	}
-	run := func() error { return c.program(ctx, argv, restores(argv)) }
-	if ipvsadmRole(argv[1:]) == api.Viewer { // -L, -S: the table
-		return c.inTurn(ctx, run)
-	}
-	return run()
-}
-
-// ipvsadmRole is the role that an ipvsadm command needs: everybody may look.
-func ipvsadmRole(args []string) api.Role {
-	if len(args) == 0 {
-		return api.Viewer
-	}
-	first := args[0]
-	switch first {
-	case "--list", "--save", "--help", "--version":
-		return api.Viewer
-	case "--zero":
-		return api.Operate
-	}
-	if len(first) > 1 && first[0] == '-' && first[1] != '-' {
-		switch {
-		case strings.ContainsAny(first[1:2], "LlSh"):
-			return api.Viewer
-		case first[1] == 'Z':
-			return api.Operate
-		}
-	}
-	return api.Admin
-}
-
-// restores reports whether ipvsadm reads rules from its standard input.
-func restores(argv []string) bool {
-	return len(argv) > 1 && (argv[1] == "-R" || argv[1] == "--restore")
-}
 
 // program runs one of the machine's programs. Somebody at a terminal is asked
 // for its input only when it reads some.

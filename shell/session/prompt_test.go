@@ -125,6 +125,32 @@ ann@lb1> _`)
 	})
 }
 
+// TestBannerForViewers: nobody is told to do what his role may not.
+func TestBannerForViewers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.status.Unsaved, f.status.Volatile, f.status.ConfirmBy = true, true, noon.Add(50*time.Second)
+		d := sit(t, f, 100, 30, func(s *Session) { s.Actor.Role = api.Viewer })
+		f.become(func(s *api.Status) { s.Edits++ })
+		synctest.Wait()
+		d.sees(`
+lb1, director: serving since 2026-11-20 10:00:00 (1d 2h ago)
+  ! a commit is not confirmed: in 50s it is undone
+  ! the running configuration is not saved: "show changes"
+  ! no state volume: nothing is kept over a reboot
+*** in 50s the unconfirmed commit is undone
+ann@lb1 (volatile, unconfirmed)*> _`)
+		d.types(ctrlD)
+		if err := d.ends(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &conversation{Session: &Session{API: newFake(), Actor: api.Actor{Role: api.Operate}, Now: func() time.Time { return noon }}}
+	if lines := c.banner(api.Status{State: api.Maintenance, Since: noon}, nil); len(lines) != 1 {
+		t.Errorf("in maintenance an operator is told %q", lines)
+	}
+}
+
 func TestPagerAndInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := sit(t, newFake(), 80, 8)

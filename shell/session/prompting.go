@@ -104,19 +104,20 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 		warn(output.Bad, "... and %d more lines: \"show status\"", more)
 	}
 	switch {
+	case !grammar.Allows(c.Actor.Role, api.Admin):
 	case brokenBoot(s):
 		warn(output.Plain, `"configure", then "rollback boot": what is right of the boot config, to be mended by "set" and committed`)
 	case s.State == api.Maintenance:
 		warn(output.Plain, `"configure" makes a configuration here; "load override terminal" takes one that is pasted`)
 	}
 	if !s.ConfirmBy.IsZero() {
-		warn(output.Warning, "a commit is not confirmed: in %s it is undone; \"confirm\" keeps it", output.Duration(s.ConfirmBy.Sub(style.Now).Round(time.Second)))
+		warn(output.Warning, "a commit is not confirmed: in %s it is undone%s", output.Duration(s.ConfirmBy.Sub(style.Now).Round(time.Second)), c.ifAdmin(`; "confirm" keeps it`))
 	}
 	if s.Unsaved {
-		warn(output.Warning, "the running configuration is not saved: \"show changes\", \"save\"")
+		warn(output.Warning, "the running configuration is not saved: \"show changes\"%s", c.ifAdmin(`, "save"`))
 	}
 	if s.Volatile {
-		warn(output.Warning, "no state volume: nothing is kept over a reboot; \"format state-volume\" makes one")
+		warn(output.Warning, "no state volume: nothing is kept over a reboot%s", c.ifAdmin(`; "format state-volume" makes one`))
 	}
 	for _, k := range candidates {
 		if k.Changed {
@@ -124,6 +125,14 @@ func (c *conversation) banner(s api.Status, candidates []api.Candidate) []string
 		}
 	}
 	return lines
+}
+
+// ifAdmin is a text for those who may do what it says.
+func (c *conversation) ifAdmin(advice string) string {
+	if !grammar.Allows(c.Actor.Role, api.Admin) {
+		return ""
+	}
+	return advice
 }
 
 // seen keeps the newest status, and reports whether the prompt is another one.
@@ -184,7 +193,7 @@ func (c *conversation) remind(ctx context.Context, s api.Status) {
 		if !now.ConfirmBy.Equal(s.ConfirmBy) || left <= 0 {
 			return ""
 		}
-		return fmt.Sprintf("*** in %s the unconfirmed commit is undone; \"confirm\" keeps it", output.Duration(left.Round(time.Second)))
+		return fmt.Sprintf("*** in %s the unconfirmed commit is undone%s", output.Duration(left.Round(time.Second)), c.ifAdmin(`; "confirm" keeps it`))
 	})
 }
 

@@ -50,7 +50,7 @@ func everydayTable() []*command {
 		{Name: "save", Help: "keep the running configuration over a reboot", Role: api.Admin, Run: verb{do: save},
 			Options: []grammar.Option{{Name: "comment", Help: "why", Arg: &grammar.Arg{Name: "text", Help: "comment"}}}},
 		{Name: "ipvsadm", Help: "ipvsadm's own language", Args: []grammar.Arg{{
-			Name: "arguments", Help: "as for ipvsadm: -Ln, -a -t 192.168.4.15:80 -r 192.168.4.100", Optional: true, Verbatim: true,
+			Name: "arguments", Help: "as for ipvsadm: -Ln, -a -t 192.168.4.15:80 -r 192.168.4.100", Kind: kindIPVSAdm, Optional: true, Verbatim: true,
 		}}, Run: verb{do: ipvsadm}},
 		pingCommand(), tracerouteCommand(), captureCommand(),
 		{Name: "debug", Help: "run one of the image's programs", Role: api.Admin, Args: []grammar.Arg{
