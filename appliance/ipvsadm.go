@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"runtime"
 	"strings"
 	"time"
 
@@ -21,25 +20,17 @@ import (
 	"dipper/appliance/ipvsadm"
 )
 
-// loadedRules is how many bytes of rules leave enough behind, once they are read
-// and sent to the kernel, for it to be collected at once: the next edit would pay
-// for it otherwise, with several times what it takes itself.
-const loadedRules = 64 << 10
-
 // ipvsadm carries out a command line of ipvsadm on the running configuration.
 func (b *backend) ipvsadm(ctx context.Context, argv []string, in io.Reader, out, errOut io.Writer) (int, error) {
 	names := &hostNames{ctx: ctx}
 	// The rules are read before the reconciler is asked: it waits for nobody.
 	command, err := ipvsadm.Parse(argv, names)
 	if err == nil && command.Kind == ipvsadm.Restore {
-		rules, err := b.memory.readRules(in, b.reconciler.config())
+		rules, err := b.memory.readRules(in)
 		if err != nil {
 			return 0, err
 		}
 		in = bytes.NewReader(rules)
-		if len(rules) >= loadedRules {
-			defer runtime.GC()
-		}
 	}
 	return ipvsadm.Run(ctx, tableEditor{b.reconciler}, names, argv, in, out, errOut), nil
 }
@@ -168,7 +159,7 @@ func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), 
 	}
 	after := editor.State()
 	beside := control{after.Timeouts, after.Daemons}
-	ops, same := ipvs.Plan(before.Table, after.Table), reflect.DeepEqual(want.control, beside)
+	ops, same := editor.Ops(), reflect.DeepEqual(want.control, beside)
 	if len(ops) == 0 && same {
 		if len(editor.Zeroed) > 0 {
 			return nil, editor.Zeroed, nil // mends nothing that others did
@@ -180,32 +171,13 @@ func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), 
 		return nil, nil, err
 	}
 	present := r.in.text
+	typed, sayable := rulesOf(ops, r.in.config)
 	return func(in *intent) {
 		edit(in)
-		if same {
-			in.text.after, in.text.rules = present, rulesOf(ops)
+		if same && sayable {
+			in.text.after, in.text.rules = present, typed
 		}
 	}, editor.Zeroed, nil
-}
-
-// rulesOf writes edits of the table as ipvsadm -R reads them.
-func rulesOf(ops []ipvs.Op) []byte {
-	var b bytes.Buffer
-	for _, op := range ops {
-		b.WriteString(strings.TrimPrefix(op.String(), "ipvsadm "))
-		b.WriteByte('\n')
-	}
-	return b.Bytes()
-}
-
-// withRules is cfg with rules that were typed since it was written.
-func withRules(cfg *config.Config, rules []byte) (*config.Config, error) {
-	_, table := director.Desired(cfg, nil)
-	editor := ipvsadm.NewEditor(ipvsadm.State{Table: table})
-	if err := editor.Restore(bytes.NewReader(rules), &hostNames{ctx: context.Background()}); err != nil {
-		return nil, err
-	}
-	return director.Adopt(cfg, editor.State().Table)
 }
 
 // merge answers an edit of the intent that makes a table, and what is beside
