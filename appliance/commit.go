@@ -92,8 +92,8 @@ func (b *backend) commit(ctx context.Context, e *edited, text *written, cfg *con
 	if err != nil {
 		return done, err
 	}
-	if same && r.pending == nil && !b.board.await(ctx, -1).Unsaved {
-		return done, nil // nothing changed, and all is saved
+	if same && r.pending == nil && r.saved != nil && sameConfig(r.saved, r.in.config) {
+		return done, nil // nothing changed, and it is saved; what operators said of real servers, no commit saves
 	}
 	if o.Confirm > 0 {
 		done.ConfirmBy, err = b.commitConfirmed(ctx, next, o)
@@ -173,6 +173,7 @@ func (r *reconciler) foresee(ctx context.Context, c api.Comparison, next prepare
 	c.Warnings = append(c.Warnings, config.EndedLogins(r.in.config, next.in.config)...)
 	c.Warnings = append(c.Warnings, r.in.ownSession(api.ActorOf(ctx), next.in)...)
 	c.Warnings = append(c.Warnings, r.in.overridden(next.in)...)
+	c.Warnings = append(c.Warnings, r.in.dropped(next.in)...)
 	var err error
 	c.Disturbed, err = r.disturbed(ctx, next.plan)
 	return c, err
@@ -199,6 +200,32 @@ func (in intent) overridden(next intent) []string {
 		after, _ := findServer(next.config, id)
 		if before.Weight != after.Weight {
 			all = append(all, fmt.Sprintf("%s of %s stays %s: enable gives it weight %d", id, id.Service, next.verbs[id].reason(), after.Weight))
+		}
+	}
+	return all
+}
+
+// dropped tells of real servers that an operator gave another weight, and that
+// are not there any more. One of the same address in a service that is new, or
+// that has another name now, has the weight that is configured.
+func (in intent) dropped(next intent) []string {
+	var gone []serverID
+	for _, id := range slices.SortedFunc(maps.Keys(in.verbs), serverID.compare) {
+		if _, kept := next.verbs[id]; !kept {
+			gone = append(gone, id)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	made := slices.DeleteFunc(slices.Clone(next.config.Services), func(s config.Service) bool { return serviceIndex(in.config, s.Name) >= 0 })
+	all := make([]string, len(gone))
+	for i, id := range gone {
+		all[i] = fmt.Sprintf("%s of %s, %s, is there no more", id, id.Service, in.verbs[id].reason())
+		for _, s := range made {
+			if r, there := findServer(next.config, serverID{s.Name, id.Address, id.Port}); there {
+				all[i] += fmt.Sprintf("; that of %s has weight %d", s.Name, r.Weight)
+			}
 		}
 	}
 	return all

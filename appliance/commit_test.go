@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +148,95 @@ func TestCommitTellsWhatOperatorsOverride(t *testing.T) {
 			t.Errorf("enabled: %v, weight %s", err, weight(t, m))
 		}
 	})
+}
+
+// TestCommitOfNothing makes no revision: what operators said of real servers is
+// no commit's to save. What an edit by ipvsadm left is.
+func TestCommitOfNothing(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		commit := func(c api.Candidate, want int) {
+			t.Helper()
+			if done, err := b.Commit(anna, c.ID, api.CommitOptions{}); err != nil || done.Revision != want {
+				t.Errorf("committed %+v, %v, want revision %d", done, err, want)
+			}
+		}
+		c := candidateOf(t, anna, b, "set hostname lb2")
+		commit(c, 2)
+		if _, err := b.SetServer(anna, api.ServerVerb{Server: "192.168.4.100", Verb: api.Drain}); err != nil {
+			t.Fatal(err)
+		}
+		if !b.Status(anna, -1).Unsaved {
+			t.Error("the drain is said to be saved")
+		}
+		commit(c, 0)
+		commit(c, 0)
+		if status, said := adm(t, b, "", "-E -t 192.168.4.15:80 -s rr"); status != 0 {
+			t.Fatal(said)
+		}
+		commit(candidateOf(t, anna, b), 3)
+		commit(candidateOf(t, anna, b), 0)
+	})
+}
+
+// TestSavedWeights: of a drained real server, save says what it saves, and the
+// machine knows which revision that is.
+func TestSavedWeights(t *testing.T) {
+	bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+		anna := as(t, "anna", "s1")
+		for _, tt := range []struct {
+			say  api.ServerVerb
+			want string
+		}{
+			{api.ServerVerb{Server: "192.168.4.100", Verb: api.Drain, For: api.Duration(time.Minute)}, ""}, // ends by itself
+			{api.ServerVerb{Server: "192.168.4.100", Verb: api.Weigh, Weight: 1}, ""},                      // as configured
+			{api.ServerVerb{Server: "192.168.4.200", Verb: api.Drain},
+				"192.168.4.200:80 of web is drained by an operator, and saved so: after the next boot it is configured with weight 0 instead of 2"},
+		} {
+			if _, err := b.SetServer(anna, tt.say); err != nil {
+				t.Fatal(err)
+			}
+			r, err := b.Save(anna, "")
+			if err != nil || r.Notes != tt.want {
+				t.Errorf("%+v: saved %+v, %v, want %q", tt.say, r, err, tt.want)
+			}
+			if s := b.Status(anna, -1); s.Source != fmt.Sprintf("revision %d", r.Number) || s.Unsaved {
+				t.Errorf("%+v: revision %d is saved, and the status says %q, unsaved %t", tt.say, r.Number, s.Source, s.Unsaved)
+			}
+		}
+	})
+}
+
+// TestDroppedVerbs: that a drain ends because its real server is gone is told,
+// by check too, and what the one of the renamed service has.
+func TestDroppedVerbs(t *testing.T) {
+	for edit, want := range map[string][]string{
+		"set hostname lb2":                                     nil,
+		"rename services web to www":                           {"192.168.4.200:80 of web, drained by an operator, is there no more; that of www has weight 2"},
+		"copy services web to dns":                             nil,
+		"delete services web real-servers 192.168.4.200":       {"192.168.4.200:80 of web, drained by an operator, is there no more"},
+		"delete services web":                                  {"192.168.4.200:80 of web, drained by an operator, is there no more"},
+		"set services web real-servers 192.168.4.200 weight 9": {"192.168.4.200:80 of web stays drained by an operator: enable gives it weight 9"},
+	} {
+		t.Run(edit, func(t *testing.T) {
+			bubble(t, pair, func(t *testing.T, m *machine, b *backend) {
+				anna := as(t, "anna", "s1")
+				if _, err := b.SetServer(anna, api.ServerVerb{Server: "192.168.4.200", Verb: api.Drain}); err != nil {
+					t.Fatal(err)
+				}
+				edits := []string{edit}
+				if strings.HasPrefix(edit, "copy") {
+					edits = append(edits, "set services dns listen 192.168.4.15:53")
+				}
+				c := candidateOf(t, anna, b, edits...)
+				done, err := b.Commit(anna, c.ID, api.CommitOptions{CheckOnly: true})
+				got := slices.DeleteFunc(done.Warnings, func(w string) bool { return !strings.Contains(w, "by an operator") })
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("warnings %q, %v, want %q", got, err, want)
+				}
+			})
+		})
+	}
 }
 
 // TestLockOutIsTold before it is committed, by commit check and compare: that

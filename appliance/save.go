@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"dipper/appliance/api"
 	"dipper/appliance/config"
@@ -40,10 +42,29 @@ func (b *backend) Save(ctx context.Context, comment string) (api.Revision, error
 		if err != nil {
 			return revision, err
 		}
+		r.in.source = fmt.Sprintf("revision %d", revision.Number)
 		r.publish()
+		revision.Notes = strings.Join(r.in.savedWeights(), "\n")
 		r.events.Add(ctx, events.Commit, "revision %d saved by %s%s", revision.Number, who(ctx), quoted(comment))
 		return revision, nil
 	})
+}
+
+// savedWeights tells of real servers that are saved with the weight that an
+// operator gave them, and not as they are configured.
+func (in intent) savedWeights() []string {
+	lasting := in.verbs.forGood()
+	var all []string
+	for _, id := range slices.SortedFunc(maps.Keys(lasting), serverID.compare) {
+		if r, there := findServer(in.config, id); there && r.Weight != lasting[id].weight() {
+			all = append(all, fmt.Sprintf("%s of %s is %s, and saved so: after the next boot it is configured with weight %d instead of %d",
+				id, id.Service, lasting[id].reason(), lasting[id].weight(), r.Weight))
+		}
+	}
+	if more := len(all) - namesSaid; more > 0 {
+		all = append(all[:namesSaid], fmt.Sprintf("and %d more", more))
+	}
+	return all
 }
 
 // isText tells whether the running configuration was written so.

@@ -177,4 +177,7 @@ type Revision struct {
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	Comment     string    `json:"comment,omitempty"`
 	Via         string    `json:"via,omitempty"` // "commit", "save", "boot: label:DIPPER"
+	// Notes are, of Save, the real servers that are saved with a weight that is
+	// not the configured one, a line for each.
+	Notes string `json:"notes,omitempty"`
 }

@@ -136,3 +136,19 @@ func TestSaveOnce(t *testing.T) {
 		}
 	}
 }
+
+// drained is a control plane with a drained real server.
+type drained struct{ *fake }
+
+func (drained) Save(context.Context, string) (api.Revision, error) {
+	return api.Revision{Number: 14, Notes: "192.168.4.100:80 of web is saved with weight 0\nand 1 more"}, nil
+}
+
+// TestSaveTellsOfWeights beside the answer, which programs read.
+func TestSaveTellsOfWeights(t *testing.T) {
+	var out, errOut strings.Builder
+	s := &Session{API: drained{newFake()}, Actor: api.Actor{User: "ann", Role: api.Admin}, Out: &out, Err: &errOut}
+	if status := s.Exec(t.Context(), "save comment why"); status != 0 || out.String() != "saved as revision 14\n" || errOut.String() != "192.168.4.100:80 of web is saved with weight 0\nand 1 more\n" {
+		t.Errorf("exit status %d, %q, %q", status, out.String(), errOut.String())
+	}
+}

@@ -388,6 +388,9 @@ func save(ctx context.Context, c *call) error {
 		return nil
 	}
 	c.printf("saved as revision %d\n", r.Number)
+	for note := range strings.Lines(r.Notes) {
+		c.say(output.Warning, "%s", cells.Safe(strings.TrimSuffix(note, "\n")))
+	}
 	return nil
 }
 
