@@ -27,7 +27,9 @@ type Editor struct {
 	// Notes are remarks on edits that did more than was typed.
 	Notes []string
 
-	base     ipvs.Table                  // services in canonical order; never changed
+	before   ipvs.Table // services in canonical order; never changed
+	base     ipvs.Table // the same, until they are cleared
+	cleared  bool
 	edited   []*editedService            // looked into, edited, deleted or added, in this order
 	present  map[ipvs.Key]*editedService // those of them that count for their key
 	timeouts ipvs.Timeouts
@@ -36,8 +38,10 @@ type Editor struct {
 
 // NewEditor returns an editor of s, which it leaves as it is.
 func NewEditor(s State) *Editor {
+	table := s.Table.ByKey()
 	return &Editor{
-		base:     s.Table.ByKey(),
+		before:   table,
+		base:     table,
 		present:  make(map[ipvs.Key]*editedService),
 		timeouts: s.Timeouts,
 		daemons:  slices.Clone(s.Daemons),
@@ -72,6 +76,25 @@ func (e *Editor) State() State {
 	}
 	s.Table.Services = services
 	return s
+}
+
+// Ops returns what leads from the state before the edits to the one after: what
+// ipvs.Plan says of the two tables, of which it looks at nothing but the
+// services that were edited.
+func (e *Editor) Ops() []ipvs.Op {
+	if e.cleared {
+		return ipvs.Plan(e.before, e.State().Table)
+	}
+	var before, after ipvs.Table
+	for _, edited := range e.edited {
+		if edited.place >= 0 {
+			before.Services = append(before.Services, e.base.Services[edited.place])
+		}
+		if !edited.deleted {
+			after.Services = append(after.Services, edited.result())
+		}
+	}
+	return ipvs.Plan(before, after)
 }
 
 // find returns a service to look into or to edit; nil if there is none.
@@ -205,7 +228,7 @@ func (e *Editor) do(c *Command) *Error {
 }
 
 func (e *Editor) clear() {
-	e.base, e.edited = ipvs.Table{}, nil
+	e.base, e.edited, e.cleared = ipvs.Table{}, nil, true
 	clear(e.present)
 }
 

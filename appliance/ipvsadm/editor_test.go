@@ -316,7 +316,8 @@ func FuzzRestore(f *testing.F) {
 }
 
 // TestEditorsInTurn gives random commands to one editor, and each of them to an
-// editor of what the ones before came to.
+// editor of what the ones before came to. What leads there is what the tables
+// say that are compared as a whole.
 func TestEditorsInTurn(t *testing.T) {
 	services := []string{"-t 192.168.4.5:80", "-t 192.168.4.6:80", "-u 192.168.4.5:53", "-f 7", "-t [2001:db8::5]:80"}
 	servers := []string{"192.168.2.100", "192.168.2.200", "192.168.2.201"}
@@ -350,6 +351,9 @@ func TestEditorsInTurn(t *testing.T) {
 			inTurn = next.State()
 			if got, want := save(t, one.State().Table.Canonical()), save(t, inTurn.Table.Canonical()); got != want {
 				t.Fatalf("seed %d: %s: got\n%sin turn\n%s", seed, line, got, want)
+			}
+			if diff := cmp.Diff(fmt.Sprint(ipvs.Plan(start.Table, one.State().Table)), fmt.Sprint(one.Ops())); diff != "" {
+				t.Fatalf("seed %d: %s: what leads there (-want +got):\n%s", seed, line, diff)
 			}
 		}
 		if got := save(t, start.Table); got != before {
