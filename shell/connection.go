@@ -42,7 +42,8 @@ type connection struct {
 	reason   error  // why he could not
 	why      string // the server ended it
 	sessions map[*channel]bool
-	opened   int // ever
+	opened   int  // ever
+	noted    bool // the login
 }
 
 // newID makes a name for a connection that no other has, also of a shell that
@@ -58,9 +59,7 @@ func (c *connection) serve(ctx context.Context) {
 	lib.HandleConn(c.raw)
 	c.end("")
 	c.running.Wait()
-	if g, ok := c.granted(); ok && c.seen() {
-		c.server.note(c.actor(g, ""), "logout"+c.because(), "ok")
-	}
+	c.noteLogout()
 }
 
 // end closes the connection. The first reason counts; "" is the client's will.
@@ -136,11 +135,29 @@ func (c *connection) granted() (access.Grant, bool) {
 	return *c.grant, true
 }
 
-// seen reports whether there ever was a session.
-func (c *connection) seen() bool {
+// noteLogin notes a login, unless the connection is over: who is noted to come is
+// noted to go, however soon that is.
+func (c *connection) noteLogin(g access.Grant) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.opened > 0
+	select {
+	case <-c.done:
+		return false
+	default:
+	}
+	c.noted = true
+	c.server.note(c.actor(g, ""), "login by "+g.Means, "ok")
+	return true
+}
+
+// noteLogout notes the end of somebody's connection whose login was noted.
+func (c *connection) noteLogout() {
+	c.mu.Lock()
+	noted := c.noted
+	c.mu.Unlock()
+	if g, ok := c.granted(); ok && noted {
+		c.server.note(c.actor(g, ""), "logout"+c.because(), "ok")
+	}
 }
 
 func (c *connection) actor(g access.Grant, session string) api.Actor {
@@ -152,7 +169,9 @@ func (c *connection) actor(g access.Grant, session string) api.Actor {
 func (c *connection) watch(conn *gossh.ServerConn, g access.Grant) {
 	c.watched.Do(func() {
 		c.alarm.Stop()
-		c.server.note(c.actor(g, ""), "login by "+g.Means, "ok")
+		if !c.noteLogin(g) {
+			return
+		}
 		c.announceHostKeys(conn, g)
 		c.goes(func() { c.keepAlive(conn) })
 	})

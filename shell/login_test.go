@@ -2,9 +2,11 @@ package shell
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"dipper/appliance/api"
+	"dipper/shell/access"
 )
 
 // signer is the key of a person, for clients other than OpenSSH's.
@@ -128,6 +131,38 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("a certificate with no-pty has a terminal: %q", errOut)
 	}
 }
+
+// TestLoginAndLogoutGoTogether: a connection that ends before its first session,
+// as one does that is revoked at that moment, has both or neither.
+func TestLoginAndLogoutGoTogether(t *testing.T) {
+	g := access.Grant{User: "joe", Role: api.Admin, Means: "key"}
+	for name, tt := range map[string]struct {
+		steps []func(*connection)
+		want  []string
+	}{
+		"in, out":      {[]func(*connection){func(c *connection) { c.noteLogin(g) }, revoke}, []string{"login by key", "logout: access was taken back"}},
+		"out, then in": {[]func(*connection){revoke, func(c *connection) { c.noteLogin(g) }}, nil},
+		"never in":     {[]func(*connection){revoke}, nil},
+	} {
+		s := &SSH{Log: slog.New(slog.DiscardHandler)}
+		s.prepare()
+		c := &connection{server: s, raw: newLine().server(), done: make(chan struct{}), grant: &g}
+		for _, step := range tt.steps {
+			step(c)
+		}
+		c.noteLogout()
+		close(s.audits)
+		var noted []string
+		for a := range s.audits {
+			noted = append(noted, a.entry.Text)
+		}
+		if !slices.Equal(noted, tt.want) {
+			t.Errorf("%s: noted %q, want %q", name, noted, tt.want)
+		}
+	}
+}
+
+func revoke(c *connection) { c.end("access was taken back") }
 
 // TestRevokedCertificate ends the session of a certificate of ssh-keygen's at
 // once when it is revoked, lets it in no more, and leaves the user's other one
