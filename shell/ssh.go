@@ -109,7 +109,7 @@ func (s *SSH) Run(ctx context.Context) error {
 
 func (s *SSH) prepare() {
 	if s.Times == (Times{}) {
-		s.Times = Times{Handshake: 20 * time.Second, Keepalive: 15 * time.Second, Denial: 2 * time.Second, Retry: time.Second}
+		s.Times = Times{Handshake: 30 * time.Second, Keepalive: 15 * time.Second, Denial: 2 * time.Second, Retry: time.Second}
 	}
 	s.door, s.guesses = access.NewDoor(), access.NewGuesses()
 	s.checking = make(chan struct{}, 1)

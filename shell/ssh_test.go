@@ -402,3 +402,14 @@ func TestCommands(t *testing.T) {
 	s.gate.await(t, "login", s.gate.noted("joe login by key SHA256:", "ok"))
 	s.gate.await(t, "logout", s.gate.noted("joe logout: ok"))
 }
+
+// TestHandshakeInMaintenance: without a configuration, a login may take as long as
+// the manual says of one that says nothing.
+func TestHandshakeInMaintenance(t *testing.T) {
+	var s SSH
+	s.prepare()
+	manual, err := os.ReadFile("../docs/shell.md")
+	if want := fmt.Sprintf("| `handshake-timeout` | %s |", s.Times.Handshake); err != nil || !strings.Contains(string(manual), want) {
+		t.Errorf("the manual does not say %s: %v", want, err)
+	}
+}

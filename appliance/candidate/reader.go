@@ -310,6 +310,9 @@ func (r *reader) values(word string) *WordError {
 	}
 	if !r.path {
 		if err := r.checkKeys(word); err != nil {
+			if multiple && (strings.HasPrefix(word, "[") || strings.Contains(word, ",")) { // as YAML has it
+				err.Hint = "several are written [ A B ]"
+			}
 			return err
 		}
 	}
