@@ -267,6 +267,7 @@ func TestAccessIsTakenBack(t *testing.T) {
 	if err := work.Start("sleep"); err != nil {
 		t.Fatal(err)
 	}
+	s.gate.await(t, "its beginning", func() bool { return len(s.gate.began) == 1 }) // which comes after the answer
 	s.gate.change(func(a *api.Access) { a.Users = a.Users[1:] })
 	if err := joes.Wait(); err == nil {
 		t.Error("the connection of a removed user ended without an error")
