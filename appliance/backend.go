@@ -94,7 +94,7 @@ func (b *backend) parse(source string, yaml []byte) (*config.Config, error) {
 			return in.config, nil
 		}
 	}
-	return b.memory.parse(source, yaml, b.reconciler.config())
+	return b.memory.parse(source, yaml)
 }
 
 // refusal turns a parse error into one answer with a detail for each mistake.

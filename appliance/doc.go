@@ -25,6 +25,7 @@
 //
 //	running.go         in /run/dipper, for the next control plane
 //	written.go         the running configuration as it was written
+//	rules.go           what was typed in ipvsadm's language since
 //	documents.go       the same, to be shown and edited
 //	revisions.go       on the state volume: what the machine boots with, and was
 //	candidatefile.go   the candidates

@@ -25,7 +25,7 @@ func (b *backend) runningDocument() (*candidate.Document, int, error) {
 func (b *backend) read(doc *candidate.Document) (text *written, cfg *config.Config, err error) {
 	text = wroteDocument(doc.Clone())
 	in, err := b.reconciler.configured()
-	if err == nil && b.memory.holds(len(text.yaml), in.config) {
+	if err == nil && len(text.yaml) <= config.MaxSize {
 		if running, err := b.memory.document(in.text); err == nil {
 			cfg = b.memory.amend(in.config, running, doc)
 		}

@@ -26,7 +26,7 @@ func (b *backend) ipvsadm(ctx context.Context, argv []string, in io.Reader, out,
 	// The rules are read before the reconciler is asked: it waits for nobody.
 	command, err := ipvsadm.Parse(argv, names)
 	if err == nil && command.Kind == ipvsadm.Restore {
-		rules, err := b.memory.readRules(in, b.reconciler.config())
+		rules, err := b.memory.readRules(in)
 		if err != nil {
 			return 0, err
 		}
@@ -159,7 +159,7 @@ func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), 
 	}
 	after := editor.State()
 	beside := control{after.Timeouts, after.Daemons}
-	ops, same := ipvs.Plan(before.Table, after.Table), reflect.DeepEqual(want.control, beside)
+	ops, same := editor.Ops(), reflect.DeepEqual(want.control, beside)
 	if len(ops) == 0 && same {
 		if len(editor.Zeroed) > 0 {
 			return nil, editor.Zeroed, nil // mends nothing that others did

@@ -12,7 +12,6 @@ import (
 
 	"dipper/appliance"
 	"dipper/appliance/api"
-	"dipper/appliance/hardware"
 	"dipper/appliance/ipvs"
 	"dipper/appliance/network"
 	"dipper/appliance/network/capture"
@@ -38,7 +37,8 @@ func runAppliance(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control plane: %w", err)
 	}
-	boundMemory(0.75)
+	freeMemory := func() (uint64, error) { return boundMemory(0.5) }
+	_, _ = freeMemory() // the heap is bounded when somebody asks, at the latest
 	log := logger()
 	net, err := network.Open()
 	if err != nil {
@@ -61,7 +61,7 @@ func runAppliance(ctx context.Context) error {
 		Responders: responders,
 		DHCP:       dhcp(log),
 		Acquire:    acquire(net, log),
-		FreeMemory: func() (uint64, error) { return hardware.MemoryFree(os.DirFS("/")) },
+		FreeMemory: freeMemory,
 		Hostname:   func(name string) error { return unix.Sethostname([]byte(name)) },
 		Uptime:     appliance.SinceKernelStart,
 		Log:        log,

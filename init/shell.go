@@ -11,7 +11,7 @@ import (
 
 // runShell lets people in: by SSH, on the serial console and on the screen.
 func runShell(ctx context.Context) error {
-	boundMemory(0.5)
+	_, _ = boundMemory(0.5) // a heap without a bound is better than none
 	log := logger()
 	consoles, err := shell.Consoles()
 	if err != nil {

@@ -1,9 +1,11 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -337,8 +339,9 @@ func TestSmallMachine(t *testing.T) {
 	t.Run("a table larger than its memory", func(t *testing.T) {
 		b := &tableBench{s, ctx, c.Appliance("director")}
 		b.refused(t, d.Node("director").Config)
-		b.accepted(t, d.Node("director").Config)
+		n := b.accepted(t, d.Node("director").Config)
 		s.holds(ctx, t, c)
+		b.replaced(t, d.Node("director").Config, n)
 	})
 	if strings.Contains(c.Machine("director").Console().Output(), "Out of memory") {
 		t.Error("the kernel killed a process for want of memory")
@@ -409,7 +412,7 @@ func (b *tableBench) refused(t *testing.T, yaml []byte) {
 }
 
 // accepted: nearly as many as there is room for, which then do fit.
-func (b *tableBench) accepted(t *testing.T, yaml []byte) {
+func (b *tableBench) accepted(t *testing.T, yaml []byte) (servers int) {
 	t.Helper()
 	free := func() uint64 {
 		t.Helper()
@@ -431,5 +434,44 @@ func (b *tableBench) accepted(t *testing.T, yaml []byte) {
 	rules := b.rules(t)
 	if got := strings.Count(rules, "\n-a "); !strings.HasPrefix(rules, process) || got != n+len(b.s.Servers) {
 		t.Errorf("before, %s\n%d real servers are in the table, want %d:\n%.500s", process, got, n+len(b.s.Servers), rules)
+	}
+	return n
+}
+
+// replaced: another table as large as the one that nearly fills the machine, with
+// none of its real servers, of which the kernel has both for a moment. Who
+// says that there is no room to read it leaves all as it is, and one entry can
+// still be edited; who takes it has all of it. The control plane lives either way.
+func (b *tableBench) replaced(t *testing.T, yaml []byte, n int) {
+	t.Helper()
+	before := b.rules(t)
+	process, _, _ := strings.Cut(before, "\n")
+	next, first := bytes.ReplaceAll(b.large(t, yaml, n), []byte("address: 10.0."), []byte("address: 10.1.")), "10.0.0.1"
+	_, err := b.director.Apply(b.ctx, next)
+	switch after := b.rules(t); {
+	case err == nil:
+		t.Logf("another of %d real servers takes its place", n)
+		first = "10.1.0.1"
+		if got := strings.Count(after, " -r 10.1."); !strings.HasPrefix(after, process) || got != n {
+			t.Errorf("before, %s\n%d other real servers are in the table, want %d:\n%.500s", process, got, n, after)
+		}
+	default:
+		t.Logf("another of %d real servers: %.1000v", n, err)
+		var no *api.Error
+		if !errors.As(err, &no) || len(no.Details) != 1 || !regexp.MustCompile(`^control socket:1:1: the table needs about [0-9]+ MiB of memory, and [0-9]+ MiB are free: `).MatchString(no.Details[0]) {
+			t.Errorf("another table: got %.1000v", err)
+		}
+		if after != before {
+			t.Errorf("before:\n%.500s\nafter:\n%.500s", before, after)
+		}
+	}
+	var errOut strings.Builder
+	edit := []string{"ipvsadm", "-e", "-t", netip.AddrPortFrom(b.s.VIP, 9000).String(), "-r", first, "-i", "-w", "7"}
+	if exit, err := b.director.Program(b.ctx, edit, strings.NewReader(""), io.Discard, &errOut); err != nil || exit != 0 {
+		t.Errorf("one entry: status %d, %v: %s", exit, err, errOut.String())
+	}
+	edited := regexp.MustCompile(`(?m) -r ` + regexp.QuoteMeta(first) + `:.* -w 7( |$)`)
+	if after := b.rules(t); !strings.HasPrefix(after, process) || !edited.MatchString(after) {
+		t.Errorf("before, %s\none entry was edited:\n%.500s", process, after)
 	}
 }
