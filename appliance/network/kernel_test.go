@@ -175,6 +175,39 @@ func TestRealServerVIPWaitsForARPSettingsInNamespace(t *testing.T) {
 	settled(t, k, desired)
 }
 
+// TestVIPStaysLocalWhileItMovesInNamespace moves a VIP to another link, as a
+// director does that becomes a real server.
+func TestVIPStaysLocalWhileItMovesInNamespace(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	newNeighbour(t, "eth0")
+	k := open(t)
+	vips := []string{"192.168.4.15", "2001:db8::15"}
+	at := func(link string) State {
+		s := State{Links: []Link{{Name: "lo", Kind: Fallback}, {Name: "eth0", Kind: Physical}}}
+		for _, vip := range vips {
+			a := netip.MustParseAddr(vip)
+			s.Addresses = append(s.Addresses, Address{Link: link, Prefix: netip.PrefixFrom(a, a.BitLen()), VIP: true})
+		}
+		return s
+	}
+	reach(t, k, at("eth0"))
+	for _, link := range []string{"lo", "eth0"} {
+		for _, op := range planFor(t, k, at(link)).Ops() {
+			if err := k.Apply(t.Context(), []Op{op}); err != nil {
+				t.Fatal(err)
+			}
+			for _, vip := range vips {
+				if got := run(t, "ip route get "+vip); !strings.HasPrefix(got, "local "+vip) {
+					t.Errorf("after %s: %s", op, got)
+				}
+			}
+		}
+		settled(t, k, at(link))
+	}
+}
+
 func TestRefusedOpStopsOnlyItsDependantsInNamespace(t *testing.T) {
 	if !inNamespace(t) {
 		return
