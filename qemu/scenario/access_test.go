@@ -140,7 +140,7 @@ func testHostKeyRotation(t *testing.T, joe *administrator) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := joe.cluster.Machine("director").Reset(joe.ctx); err != nil {
+	if err := joe.cluster.Reset(joe.ctx, "director"); err != nil {
 		t.Fatal(err)
 	}
 	joe.awaitStatus(func(s api.Status) bool { return s.State == api.Serving && s.Uptime < before.Uptime })

@@ -413,7 +413,7 @@ func (r *rules) outlivesAPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	saved := r.sameListing(t, "-Sn").Out
-	if err := r.lab.Machine("director").Reset(r.ctx); err != nil {
+	if err := r.lab.Reset(r.ctx, "director"); err != nil {
 		t.Fatal(err)
 	}
 	for {

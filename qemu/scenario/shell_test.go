@@ -421,7 +421,7 @@ func testPowerCut(t *testing.T, joe *administrator) {
 		t.Fatal(err)
 	}
 	uptime := status.Uptime
-	if err := joe.cluster.Machine("director").Reset(joe.ctx); err != nil {
+	if err := joe.cluster.Reset(joe.ctx, "director"); err != nil {
 		t.Fatal(err)
 	}
 	joe.awaitStatus(func(s api.Status) bool { return s.State == api.Serving && s.Uptime < uptime })

@@ -128,7 +128,7 @@ func resetAndReach(a *administrator) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if err := a.cluster.Machine("director").Reset(a.ctx); err != nil {
+	if err := a.cluster.Reset(a.ctx, "director"); err != nil {
 		a.t.Fatal(err)
 	}
 	a.awaitStatus(func(s api.Status) bool { return s.State == api.Serving && s.Uptime < status.Uptime })
