@@ -305,7 +305,7 @@ func users(_ context.Context, c *call) ([]Presence, error) {
 }
 
 func drawUsers(c *call, sessions []Presence) error {
-	t := c.style.Table("User", "~Role", "From", "Since", "Idle", "Doing")
+	t := c.style.Table("User", "~Role", "From", "~Since", "Idle", "Doing")
 	for _, p := range sessions {
 		doing := p.Doing
 		if p.Actor.Session == c.Actor.Session && doing != "" {

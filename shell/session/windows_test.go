@@ -10,8 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dipper/appliance/api"
 	"dipper/shell/cells"
+	"dipper/shell/output"
 )
 
 // longNames is a director with names and addresses as long as they get.
@@ -101,4 +104,24 @@ func inWindow(t *testing.T, size Size, command string) (shown string) {
 	}
 	s.Exec(t.Context(), command)
 	return strings.ReplaceAll(out.String(), "\r", "")
+}
+
+// TestUsersInANarrowWindow: a user is a line, as long as his command is short.
+func TestUsersInANarrowWindow(t *testing.T) {
+	var out bytes.Buffer
+	c := &call{conversation: &conversation{Session: &Session{Actor: api.Actor{Session: "s1"}}}, out: &out, style: output.Style{Width: 60, Now: noon}}
+	since := noon.Add(-26 * time.Hour)
+	err := drawUsers(c, []Presence{
+		{Actor: api.Actor{User: "ann", Role: api.Admin, From: "10.0.0.1", Session: "s1"}, Doing: "show users", Since: since, Active: noon},
+		{Actor: api.Actor{User: "administrator", Role: api.Admin, From: "192.168.100.200", Session: "s2"}, Doing: "monitor connections", Since: since, Active: since},
+	})
+	want := `User           Role   From             Idle   Doing
+ann            admin  10.0.0.1         0s     (this session)
+administrator  admin  192.168.100.200  1d 2h  monitor
+                                              connections
+not shown in a window this narrow: Since
+`
+	if diff := cmp.Diff(want, out.String()); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
 }
