@@ -136,7 +136,7 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 		var p plan
 		if edit != nil {
 			if p, err = e.change(ctx, edit); err != nil {
-				return p, err
+				return p, inItsWords(err)
 			}
 		}
 		var errs []error
@@ -145,6 +145,19 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 		}
 		return p, errors.Join(errs...)
 	})
+	return err
+}
+
+// inItsWords begins what the kernel refused with the words that ipvsadm has for
+// it: scripts look for them.
+func inItsWords(err error) error {
+	no, ok := errors.AsType[*api.Error](err)
+	if !ok || no.Cause == nil {
+		return err
+	}
+	if said := ipvsadm.Refusal(no.Cause, no.Error()); said != nil {
+		return said
+	}
 	return err
 }
 

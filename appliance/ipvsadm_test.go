@@ -151,3 +151,18 @@ func TestZero(t *testing.T) {
 		}
 	})
 }
+
+// TestIPVSADMSaysWhatTheKernelRefuses begins with the words of the program.
+func TestIPVSADMSaysWhatTheKernelRefuses(t *testing.T) {
+	bubble(t, strings.Replace(pair, "    eth0: {addresses", "    lan: {}\n    eth0: {addresses", 1), func(t *testing.T, m *machine, b *backend) {
+		m.table.lacks = "lblcr"
+		for line, want := range map[string]string{
+			"-A -t 192.168.4.15:81 -s lblcr":              `Scheduler or persistence engine not found: the kernel refused it, and the configuration before is back: ipvs: service "tcp-192.168.4.15-81": `,
+			"--start-daemon master --mcast-interface lan": "No such device: the kernel refused it, and the configuration before is back: ",
+		} {
+			if status, said := adm(t, b, "", line); status != 255 || !strings.HasPrefix(said, want) {
+				t.Errorf("ipvsadm %s: exit status %d, said %q; want %q", line, status, said, want)
+			}
+		}
+	})
+}

@@ -296,12 +296,22 @@ func (r *reconciler) enact(ctx context.Context, next prepared) error {
 	}
 	r.in = before
 	_, undo := r.reconcile(ctx)
-	no := &api.Error{Message: "the kernel refused it, and the configuration before is back", Details: refused}
+	no := &api.Error{Message: "the kernel refused it, and the configuration before is back", Details: refused, Cause: firstNews(err, failing)}
 	if left := news(undo); len(left) > 0 {
 		no.Message = "the kernel refused it, and part of the way back too"
 		no.Details = append(no.Details, left...)
 	}
 	return no
+}
+
+// firstNews is the first error that is not among the known ones.
+func firstNews(err error, known map[string]bool) error {
+	for _, e := range each(err) {
+		if !known[e.Error()] {
+			return e
+		}
+	}
+	return nil
 }
 
 // raced tells of an edit that came too late: somebody else had edited the table
@@ -371,14 +381,6 @@ func (r *reconciler) configured() (intent, error) {
 		return intent{}, errNoConfiguration()
 	}
 	return *in, nil
-}
-
-// config is the running configuration; nil: none.
-func (r *reconciler) config() *config.Config {
-	if in := r.now.Load(); in != nil {
-		return in.config
-	}
-	return nil
 }
 
 func errNoConfiguration() error {

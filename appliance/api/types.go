@@ -152,7 +152,13 @@ type Error struct {
 	Conflict bool `json:"conflict,omitempty"`
 	// Exit is the exit status that a command line should end with; 0: 1.
 	Exit int `json:"exit,omitempty"`
+	// Cause is what the server says no because of, if there is one. It is not
+	// sent.
+	Cause error `json:"-"`
 }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
 
 // Error makes *Error an error.
 func (e *Error) Error() string {
