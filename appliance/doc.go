@@ -48,6 +48,7 @@
 //	ending.go          whose connections clearing ends
 //	connections.go     connections
 //	ipvsadm.go         ipvsadm's language
+//	refusals.go        what it says when the kernel refuses something
 //	show.go            the network, the machine
 //	names.go           names, for completion
 //	logs.go            the machine's log

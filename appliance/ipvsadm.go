@@ -148,19 +148,6 @@ func (e tableEditor) Edit(ctx context.Context, change func(*ipvsadm.Editor) erro
 	return err
 }
 
-// inItsWords begins what the kernel refused with the words that ipvsadm has for
-// it: scripts look for them.
-func inItsWords(err error) error {
-	no, ok := errors.AsType[*api.Error](err)
-	if !ok || no.Cause == nil {
-		return err
-	}
-	if said := ipvsadm.Refusal(no.Cause, no.Error()); said != nil {
-		return said
-	}
-	return err
-}
-
 // edited carries out change on what is in force, and answers what it comes to:
 // an edit of the intent, nil when counters alone are to be zeroed, and which.
 func (r *reconciler) edited(change func(*ipvsadm.Editor) error) (func(*intent), []*ipvs.Key, error) {

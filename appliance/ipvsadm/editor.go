@@ -340,7 +340,7 @@ func (e *Editor) addServer(c *Command) *Error {
 		return refused("Destination already exists", "%s in %s; -e edits it", r.Target(), c.Service.Key)
 	}
 	if !unicast(r.Address) {
-		return refused(invalidOperation, "%s is not a unicast address of one server", r.Address)
+		return refused(InvalidOperation, "%s is not a unicast address of one server", r.Address)
 	}
 	service.add(r)
 	return nil
@@ -356,8 +356,8 @@ func (e *Editor) server(c *Command) (*editedService, int, *Error) {
 	return service, service.find(c.RealServer.Target()), nil
 }
 
-// invalidOperation is what ipvsadm says to the kernel's EINVAL.
-const invalidOperation = "Invalid operation.  Possibly wrong module version, address not unicast, ..."
+// InvalidOperation is what ipvsadm says to the kernel's EINVAL.
+const InvalidOperation = "Invalid operation.  Possibly wrong module version, address not unicast, ..."
 
 // outOfRange is what it says to ERANGE.
 const outOfRange = "Numerical result out of range"
@@ -367,7 +367,7 @@ func (e *Editor) checkServer(c *Command) *Error {
 	r := c.RealServer
 	switch {
 	case r.Address.Is6() != c.Service.Address.Is6() && len(e.daemons) > 0:
-		return refused(invalidOperation, "%s is not of the family of %s, which connection synchronisation does not know: --stop-daemon first", r.Address, c.Service.Key)
+		return refused(InvalidOperation, "%s is not of the family of %s, which connection synchronisation does not know: --stop-daemon first", r.Address, c.Service.Key)
 	case r.LowerThreshold > r.UpperThreshold:
 		return refused(outOfRange, "the lower threshold %d is above the upper threshold %d", r.LowerThreshold, r.UpperThreshold)
 	}
@@ -453,7 +453,7 @@ func (e *Editor) setTimeouts(t ipvs.Timeouts) {
 
 func (e *Editor) startDaemon(d ipvs.Daemon) *Error {
 	if service, server := e.mixed(); server.IsValid() {
-		return refused(invalidOperation, "connection synchronisation does not know real servers of another family than their service's, such as %s in %s", server, service)
+		return refused(InvalidOperation, "connection synchronisation does not know real servers of another family than their service's, such as %s in %s", server, service)
 	}
 	for _, running := range e.daemons {
 		if running.State == d.State {

@@ -193,7 +193,7 @@ func TestMixedFamiliesAndSynchronisation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Do(command); err == nil || !strings.HasPrefix(err.Error(), invalidOperation) || !strings.Contains(err.Error(), "2001:db8::1") {
+		if err := e.Do(command); err == nil || !strings.HasPrefix(err.Error(), InvalidOperation) || !strings.Contains(err.Error(), "2001:db8::1") {
 			t.Errorf("%s: %v", lines[last], err)
 		}
 	}

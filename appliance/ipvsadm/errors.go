@@ -1,12 +1,8 @@
 package ipvsadm
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-	"syscall"
-
-	"dipper/appliance/ipvs"
 )
 
 // The exit statuses of ipvsadm.
@@ -86,60 +82,3 @@ func (e *RestoreError) Error() string {
 
 // Status returns the exit status: that of the first line that is wrong.
 func (e *RestoreError) Status() int { return e.Lines[0].Status }
-
-// Refusal says what ipvsadm says when the kernel refuses something: err has its
-// errno, and that of an edit of the table its *ipvs.OpError. It is nil without
-// an errno. The words are libipvs's (libipvs.c, ipvs_strerror).
-func Refusal(err error, detail string) *Error {
-	errno, ok := errors.AsType[syscall.Errno](err)
-	if !ok {
-		return nil
-	}
-	message := general(errno)
-	if op, ok := errors.AsType[*ipvs.OpError](err); ok {
-		if particular := particular(op.Op.Kind, errno); particular != "" {
-			message = particular
-		}
-	}
-	return refused(message, "%s", detail)
-}
-
-// particular is what an errno means to an edit of the table, "" if nothing
-// special.
-func particular(k ipvs.Kind, errno syscall.Errno) string {
-	service := k == ipvs.AddService || k == ipvs.EditService || k == ipvs.DeleteService
-	switch {
-	case errno == syscall.EEXIST && k == ipvs.AddService:
-		return "Service already exists"
-	case errno == syscall.EEXIST && k == ipvs.AddRealServer:
-		return "Destination already exists"
-	case errno == syscall.ESRCH && service:
-		return "No such service"
-	case errno == syscall.ESRCH:
-		return "Service not defined"
-	case errno == syscall.ENOENT && (k == ipvs.AddService || k == ipvs.EditService):
-		return "Scheduler or persistence engine not found"
-	case errno == syscall.ENOENT && (k == ipvs.EditRealServer || k == ipvs.DeleteRealServer):
-		return "No such destination"
-	}
-	return ""
-}
-
-// general is what an errno means to every command. What libipvs has no words
-// for is strerror(3)'s, of which Go has a small letter before.
-func general(errno syscall.Errno) string {
-	switch errno {
-	case syscall.EPERM:
-		return "Permission denied (you must be root)"
-	case syscall.EINVAL:
-		return invalidOperation
-	case syscall.ENOMEM:
-		return "Memory allocation problem"
-	case syscall.EOPNOTSUPP:
-		return "Operation not supported with IPv6"
-	case syscall.EAFNOSUPPORT:
-		return "Operation not supported with specified address family"
-	}
-	text := errno.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
-}
