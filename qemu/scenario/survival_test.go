@@ -83,11 +83,11 @@ func lives(ctx context.Context, t *testing.T, c *lab.Cluster, name string, pid i
 	if _, err := c.AwaitState(ctx, name, api.Serving); err != nil {
 		t.Fatal(err)
 	}
-	result, err := c.Appliance(name).Run(ctx, "ls", fmt.Sprint("/proc/", pid))
+	result, err := c.Appliance(name).Run(ctx, "cat", fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result.Stdout != "" // u-root's ls ends with 0 where nothing is
+	return result.Exit == 0 // u-root's ls ends with 0 where nothing is, and says so where it would list it
 }
 
 // awaitSuccessor waits until another process than pid serves.
