@@ -183,13 +183,15 @@ func (s Scenario) Show(ctx context.Context, c *lab.Cluster) (Report, error) {
 		return report, err
 	}
 	// Half of the requests before, half after: rounds is even. The client asks
-	// for the VIP twice, whatever it has done before.
+	// for the VIP twice, whatever it has done before. When the director answers
+	// the ping, it has forwarded what came before that.
 	script := fmt.Sprintf(`
 ask() { for _ in $(seq %d); do curl -sS --max-time 60 '%s'; done; }
 ip neigh flush all
 ask
 ip neigh flush all
-ask`, total/2, s.URL())
+ask
+ping -c 1 -W 60 %s > /dev/null`, total/2, s.URL(), s.VIP)
 	pages, err := c.Peer("client").Run(ctx, script)
 	if err != nil {
 		return report, err
