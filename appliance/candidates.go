@@ -41,8 +41,8 @@ type edited struct {
 func (e *edited) changed() bool { return !e.doc.Equal(e.base) }
 
 // news is what others in a shared candidate are told of an edit: that somebody
-// else edits it than before, and whether there are changes now. "" is nothing. The caller
-// holds the candidate's lock.
+// else edits it than before, or that it begins or ceases to have changes. "" is
+// nothing. The caller holds the candidate's lock.
 func (e *edited) news(session string, kind api.EditKind, before bool) string {
 	last := e.editor
 	e.editor = session

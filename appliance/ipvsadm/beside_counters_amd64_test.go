@@ -9,6 +9,7 @@ import (
 	"math"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,20 +107,32 @@ func recount(received []byte, round int) {
 	for len(received) >= messageHeader {
 		length := int(binary.NativeEndian.Uint32(received))
 		if kind := binary.NativeEndian.Uint16(received[4:]); kind > unix.GENL_ID_CTRL && length >= messageHeader+genericHeader {
-			for entry, attributes := range nested(received[messageHeader+genericHeader : length]) {
-				for kind, counters := range nested(attributes) {
-					if (entry != service && entry != realServer) || kind != stats64 {
-						continue
-					}
-					for which, value := range nested(counters) {
-						if len(value) == 8 {
-							binary.NativeEndian.PutUint64(value, count(round, which))
-						}
-					}
+			for entry := range attributes(received[messageHeader+genericHeader:length], service, realServer) {
+				for counters := range attributes(entry, stats64) {
+					recountEach(counters, round)
 				}
 			}
 		}
 		received = received[min(len(received), max(messageHeader, aligned(length))):]
+	}
+}
+
+func recountEach(counters []byte, round int) {
+	for which, value := range nested(counters) {
+		if len(value) == 8 { // else it only aligns the next one
+			binary.NativeEndian.PutUint64(value, count(round, which))
+		}
+	}
+}
+
+// attributes are those of some types.
+func attributes(b []byte, types ...uint16) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for kind, value := range nested(b) {
+			if slices.Contains(types, kind) && !yield(value) {
+				return
+			}
+		}
 	}
 }
 

@@ -74,8 +74,9 @@ type Address struct {
 	Link   string
 	Prefix netip.Prefix
 	// VIP marks a virtual IP: applied after everything else, withdrawn before
-	// what stands behind it goes, never a source address of the machine's own traffic if avoidable, and
-	// without duplicate address detection, because it moves between machines.
+	// what stands behind it goes, never a source address of the machine's own
+	// traffic if avoidable, and without duplicate address detection, because it
+	// moves between machines.
 	VIP bool
 	// Announce sends gratuitous ARP or an unsolicited neighbour advertisement
 	// when the address was added (directors; never real servers).
